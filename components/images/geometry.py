@@ -1,0 +1,73 @@
+"""How an image of any size becomes the square that the networks see, and its mask with it."""
+
+import tensorflow as tf
+
+from proganomaly.components.images.spec import ImageSpec
+
+
+def fit_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Makes an image square by `spec.fit` and resizes it by area to `spec.resolution`.
+
+    Every pixel of the result is the mean of the area that it covers, rounded half to even. Where the square's
+    side is a multiple of the resolution that mean is exact: it equals a float64 box mean.
+
+    Args:
+        image: uint8 [height, width, channels], any size.
+        spec: Resolution and fit.
+
+    Returns:
+        uint8 [resolution, resolution, channels].
+    """
+    square = _make_square(image, spec.fit)
+    shape = tf.shape(square)
+    is_whole = tf.reduce_all(shape[:2] % spec.resolution == 0)
+    resized = tf.cond(
+        is_whole,
+        lambda: _box_mean(square, spec.resolution),
+        lambda: tf.cast(
+            tf.image.resize(square, [spec.resolution, spec.resolution], method="area"), tf.float64
+        ),
+    )
+    # tf.round rounds half to even, as NumPy does.
+    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    return tf.ensure_shape(resized, [spec.resolution, spec.resolution, image.shape[2]])
+
+
+def fit_mask(mask: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Takes a mask the way of its image, by nearest neighbour, so that its values stay what they are.
+
+    Args:
+        mask: uint8 [height, width, 1].
+        spec: Resolution and fit.
+
+    Returns:
+        uint8 [resolution, resolution, 1]; what "pad" adds is 0.
+    """
+    square = _make_square(mask, spec.fit)
+    resized = tf.image.resize(square, [spec.resolution, spec.resolution], method="nearest")
+    return tf.ensure_shape(resized, [spec.resolution, spec.resolution, 1])
+
+
+def _make_square(image: tf.Tensor, fit: str) -> tf.Tensor:
+    """Crops or pads to a square; "stretch" leaves the image to the resize."""
+    if fit == "stretch":
+        return image
+    height, width = tf.unstack(tf.shape(image)[:2])
+    if fit == "crop":
+        side = tf.minimum(height, width)
+        return tf.image.crop_to_bounding_box(image, (height - side) // 2, (width - side) // 2, side, side)
+    side = tf.maximum(height, width)
+    return tf.image.pad_to_bounding_box(image, (side - height) // 2, (side - width) // 2, side, side)
+
+
+def _box_mean(image: tf.Tensor, resolution: int) -> tf.Tensor:
+    """Returns the mean of whole boxes, float64 [resolution, resolution, channels].
+
+    Sums are integers and the one division is float64: a float32 mean would put some ties (2.5) beside
+    themselves (2.5000002) and round them the wrong way.
+    """
+    height, width, channels = tf.unstack(tf.shape(image))
+    rows, columns = height // resolution, width // resolution
+    boxes = tf.reshape(tf.cast(image, tf.int32), [resolution, rows, resolution, columns, channels])
+    total = tf.reduce_sum(boxes, axis=[1, 3])
+    return tf.cast(total, tf.float64) / tf.cast(rows * columns, tf.float64)

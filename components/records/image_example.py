@@ -1,0 +1,125 @@
+"""One tf.Example per image: the encoded file with all that is known of it."""
+
+import dataclasses
+from collections.abc import Iterator
+from typing import Any
+
+import tensorflow as tf
+
+IMAGE = "image"
+FILENAME = "filename"
+FORMAT = "format"
+HEIGHT = "height"
+WIDTH = "width"
+CHANNELS = "channels"
+LABEL = "label"
+DEFECT_TYPE = "defect_type"
+MASK = "mask"
+BRIGHTNESS = "brightness"
+CONTRAST = "contrast"
+SHARPNESS = "sharpness"
+
+NORMAL, ANOMALOUS, UNKNOWN = 0, 1, -1
+GOOD = "good"
+STATISTICS_FEATURES = (BRIGHTNESS, CONTRAST, SHARPNESS, HEIGHT, WIDTH)
+
+# For parsing inside a graph; what an Example may lack has a default.
+FEATURE_SPEC = {
+    IMAGE: tf.io.FixedLenFeature([], tf.string),
+    FILENAME: tf.io.FixedLenFeature([], tf.string),
+    FORMAT: tf.io.FixedLenFeature([], tf.string),
+    HEIGHT: tf.io.FixedLenFeature([], tf.int64),
+    WIDTH: tf.io.FixedLenFeature([], tf.int64),
+    CHANNELS: tf.io.FixedLenFeature([], tf.int64),
+    LABEL: tf.io.FixedLenFeature([], tf.int64, default_value=UNKNOWN),
+    DEFECT_TYPE: tf.io.FixedLenFeature([], tf.string, default_value=b""),
+    MASK: tf.io.FixedLenFeature([], tf.string, default_value=b""),
+    BRIGHTNESS: tf.io.FixedLenFeature([], tf.float32),
+    CONTRAST: tf.io.FixedLenFeature([], tf.float32),
+    SHARPNESS: tf.io.FixedLenFeature([], tf.float32),
+}
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageRecord:
+    """One image.
+
+    Attributes:
+        image: The encoded file.
+        filename: Path relative to the folder (or span) that it came from.
+        format: "png", "jpeg", "bmp" or "gif".
+        height: Height in pixels.
+        width: Width in pixels.
+        channels: Channels in the file: 1 to 4.
+        brightness: See `images.features`.
+        contrast: See `images.features`.
+        sharpness: See `images.features`.
+        label: 0 normal, 1 anomalous, None unknown.
+        defect_type: "good" for a normal image, the kind of defect for an anomalous one, "" unknown.
+        mask: Encoded image of the image's size, not black where defective; None without.
+    """
+
+    image: bytes
+    filename: str
+    format: str
+    height: int
+    width: int
+    channels: int
+    brightness: float
+    contrast: float
+    sharpness: float
+    label: int | None = None
+    defect_type: str = ""
+    mask: bytes | None = None
+
+
+_TEXTS = (FILENAME, FORMAT, DEFECT_TYPE)
+_BYTES = (IMAGE, MASK)
+_INTEGERS = (HEIGHT, WIDTH, CHANNELS, LABEL)
+
+
+def encode_image_example(record: ImageRecord) -> bytes:
+    """Serialises a record; what is None or "" is left out. Equal records give equal bytes."""
+    example = tf.train.Example()
+    features = example.features.feature
+    for field in dataclasses.fields(record):
+        value = getattr(record, field.name)
+        if value is None or value == "":
+            continue
+        if field.name in _TEXTS:
+            features[field.name].bytes_list.value.append(value.encode("utf-8"))
+        elif field.name in _BYTES:
+            features[field.name].bytes_list.value.append(value)
+        elif field.name in _INTEGERS:
+            features[field.name].int64_list.value.append(value)
+        else:
+            features[field.name].float_list.value.append(value)
+    return example.SerializeToString(deterministic=True)
+
+
+def decode_image_example(serialized: bytes) -> ImageRecord:
+    """Parses one serialised Example without a graph.
+
+    Raises:
+        ValueError: it lacks something that every image has.
+    """
+    features = tf.train.Example.FromString(serialized).features.feature
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(ImageRecord):
+        kind = features[field.name].WhichOneof("kind") if field.name in features else None
+        stored = getattr(features[field.name], kind).value if kind else []
+        if len(stored) > 0:
+            values[field.name] = stored[0].decode("utf-8") if field.name in _TEXTS else stored[0]
+        elif field.default is dataclasses.MISSING:
+            raise ValueError(f"this tf.Example is no image: the feature {field.name} is missing")
+    return ImageRecord(**values)
+
+
+def read_image_examples(split_uri: str) -> Iterator[ImageRecord]:
+    """Reads a split as ExampleGen writes it: every file in the folder is a gzip TFRecord.
+
+    Files are read in the order of their names, so the order of the images is stable.
+    """
+    files = sorted(tf.io.gfile.glob(f"{split_uri.rstrip('/')}/*"))
+    for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
+        yield decode_image_example(serialized)
