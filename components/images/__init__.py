@@ -1,0 +1,1 @@
+"""Images as such: bytes to pixels (the one definition), geometry, cheap statistics, synthetic defects."""

@@ -1,0 +1,1 @@
+"""Measures of detection and of generation, and the plain baselines that a trained model has to beat."""

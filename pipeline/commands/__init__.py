@@ -1,0 +1,1 @@
+"""The commands of `proganomaly`: one module each with `main(argv) -> exit code`, imported when called."""

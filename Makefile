@@ -1,0 +1,55 @@
+# Every target works in a fresh clone: what is missing is made first.
+.DEFAULT_GOAL := help
+.DELETE_ON_ERROR:
+.PHONY: help demo test pytest lint style types layers format lock clean
+
+BIN := .venv/bin
+INSTALLED := .venv/.installed
+
+help: ## Show this list
+	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+
+demo: $(INSTALLED) ## Run the whole pipeline on photographs of brick: data, training, report, pushed model
+	$(BIN)/proganomaly dataset texture data/brick
+	$(BIN)/proganomaly run --config pipeline/presets/demo.yaml
+
+test: lint pytest ## Run all checks: style, types, import layers, tests
+
+pytest: $(INSTALLED) ## Run the tests alone
+	$(BIN)/pytest
+
+lint: style types layers ## Run the checks of style, types and import layers alone
+
+style: $(INSTALLED)
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+
+types: $(INSTALLED) .mypy_path/proganomaly
+	$(BIN)/mypy
+
+layers: $(INSTALLED)
+	$(BIN)/lint-imports --no-logo
+
+format: $(INSTALLED) ## Format the code, mend what ruff can mend
+	$(BIN)/ruff format .
+	$(BIN)/ruff check --fix .
+
+lock: ## Resolve pyproject.toml into requirements.lock (UPGRADE=--upgrade takes newer versions)
+	scripts/bootstrap.sh bare
+	$(BIN)/uv pip compile --quiet --python $(BIN)/python --python-version 3.10 --extra dev --generate-hashes \
+	  --no-header --no-annotate $(UPGRADE) pyproject.toml --output-file requirements.lock
+
+clean: ## Remove the environment and every cache; data/ and runs/ stay
+	rm -rf .venv .mypy_path build dist *.egg-info .*_cache .hypothesis
+	find . -name __pycache__ -type d -prune -exec rm -rf {} +
+
+.venv: $(INSTALLED) ## Make or mend the environment alone
+
+$(INSTALLED): requirements.lock pyproject.toml setup.py scripts/bootstrap.sh
+	scripts/bootstrap.sh
+	@touch $@
+
+# mypy cannot follow the folder mapping of setup.py; it follows links.
+.mypy_path/proganomaly:
+	mkdir -p $@
+	ln -sfn ../../components ../../kubeflow ../../pipeline $@/
