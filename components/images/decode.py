@@ -95,7 +95,7 @@ def decode_mask(mask_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decodes a defect mask and takes it the way of its image, by nearest neighbour.
 
     Args:
-        mask_bytes: string scalar, an encoded image; a pixel of any colour but black is defective, alpha is ignored.
+        mask_bytes: string scalar, an encoded image, not black where defective; alpha is ignored.
         spec: What the mask's image becomes.
 
     Returns:
