@@ -1,1 +1,1 @@
-"""Deployment of the pipeline to Kubeflow Pipelines. Import it by this full name only: `kubeflow` is an SDK's."""
+"""Deployment to Kubeflow Pipelines. Import it by this full name only: plain `kubeflow` is an SDK's name."""

@@ -1,1 +1,1 @@
-"""The pipeline as a whole: its tree of settings, its components joined, its local runner, its command line."""
+"""The pipeline as a whole: its tree of settings, its joined components, its local runner, its commands."""
