@@ -1,0 +1,52 @@
+"""Checkpoints of a run: everything that going on exactly needs."""
+
+import tensorflow as tf
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.trainer.step import TrainingState
+
+
+class RunCheckpoint:
+    """Saves and restores a run's state in a folder; the newest two are kept.
+
+    The random state and the position in the data are pure functions of the images seen, so that number and
+    the variables are all there is. TensorFlow writes a checkpoint's files first and names it in the file
+    `checkpoint` last: a run killed while saving finds the one before.
+    """
+
+    def __init__(self, state: TrainingState, folder: str) -> None:
+        self._images_seen = tf.Variable(0, dtype=tf.int64, trainable=False, name="images_seen")
+        networks, averages = state.networks, state.averages
+        checkpoint = tf.train.Checkpoint(
+            images_seen=self._images_seen,
+            generator=networks.generator,
+            discriminator=networks.discriminator,
+            encoder=networks.encoder,
+            average_generator=averages.generator,
+            average_discriminator=averages.discriminator,
+            average_encoder=averages.encoder,
+            **{f"{name}_optimizer": optimizer for name, optimizer in state.optimizers.items()},
+        )
+        self._checkpoint = checkpoint
+        self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+
+    def restore(self) -> int:
+        """Restores the newest checkpoint, if there is one, and returns the images seen.
+
+        Raises:
+            UserError: the checkpoint is damaged or of other networks.
+        """
+        path = self._manager.latest_checkpoint
+        if path is None:
+            return 0
+        try:
+            self._checkpoint.restore(path).assert_existing_objects_matched()
+        except (AssertionError, ValueError, tf.errors.OpError) as error:
+            reason = str(error).splitlines()[0]
+            raise UserError(f"the checkpoint {path} cannot be restored: {reason}") from error
+        return int(self._images_seen.numpy())
+
+    def save(self, images_seen: int) -> None:
+        """Writes a checkpoint."""
+        self._images_seen.assign(images_seen)
+        self._manager.save(checkpoint_number=images_seen)

@@ -1,0 +1,79 @@
+"""The training schedule: every quantity a pure function of the images seen (Karras et al. 2018, appendix A).
+
+A run is a list of stages. The first resolution has a stable stage only; each further one fades in and is
+then trained at full weight. Restarting at any number of images continues the same run.
+"""
+
+import dataclasses
+
+from proganomaly.components.errors import SettingsError
+from proganomaly.components.model.networks import resolutions_up_to
+from proganomaly.components.model.settings import NetworkSettings
+from proganomaly.components.trainer.settings import ScheduleSettings
+
+
+@dataclasses.dataclass(frozen=True)
+class Stage:
+    """A stretch of training with one resolution, one phase and one batch size.
+
+    Attributes:
+        resolution: Side of the images in pixels.
+        fading: Whether the resolution is fading in.
+        start: Images seen when the stage begins.
+        end: Images seen when it ends; `end - start` is a multiple of `batch_size`.
+        batch_size: Images per step over all replicas.
+    """
+
+    resolution: int
+    fading: bool
+    start: int
+    end: int
+    batch_size: int
+
+    def alpha(self, images_seen: int) -> float:
+        """Returns the weight of the new layers in [0, 1]; 1 in a stable stage."""
+        if not self.fading:
+            return 1.0
+        return min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+
+
+def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
+    """Returns the stages of a run in order; stages without images are left out.
+
+    Raises:
+        SettingsError: the initial resolution is above the final one.
+    """
+    if settings.initial_resolution > final_resolution:
+        raise SettingsError(
+            f"initial_resolution must be at most the final resolution {final_resolution}; "
+            f"received {settings.initial_resolution}"
+        )
+    result: list[Stage] = []
+    start = 0
+    for resolution in resolutions_up_to(final_resolution):
+        if resolution < settings.initial_resolution:
+            continue
+        batch_size = settings.batch_sizes.get(resolution, settings.batch_size)
+        stable = settings.final_images if resolution == final_resolution else settings.stable_images
+        fading = settings.fading_images if resolution > settings.initial_resolution else 0
+        for is_fading, images in ((True, fading), (False, stable)):
+            if images:
+                steps = -(-images // batch_size)
+                result.append(Stage(resolution, is_fading, start, start + steps * batch_size, batch_size))
+                start = result[-1].end
+    return result
+
+
+def relative_cost(networks: NetworkSettings, resolution: int) -> float:
+    """Returns the work per image at `resolution`, in arbitrary units: for estimates of the time left."""
+    return float(sum((level * networks.feature_maps(level)) ** 2 for level in resolutions_up_to(resolution)))
+
+
+def ema_decay(half_life: int, batch_size: int, images_seen: int) -> float:
+    """Returns the decay of the moving averages for one step.
+
+    The half-life grows with the images seen up to `half_life`, so that a short run is not held back by its
+    first images (Karras et al. 2020, "Training GANs with limited data", appendix C: EMA ramp-up).
+    """
+    effective = min(half_life, 0.05 * images_seen)
+    return float(0.5 ** (batch_size / effective)) if effective > 0 else 0.0
