@@ -20,7 +20,7 @@ is_usable() { "$1" -c 'import ensurepip, sys, venv; sys.exit(sys.version_info[:2
 
 find_python() {
   local candidate
-  for candidate in "${PYTHON:-}" python3.10 python3 python "${PYENV_ROOT:-$HOME/.pyenv}"/versions/3.10.*/bin/python; do
+  for candidate in "${PYTHON:-}" python3.10 python3 python "${PYENV_ROOT:-${HOME:-}/.pyenv}"/versions/3.10.*/bin/python; do
     if [ -n "$candidate" ] && is_usable "$candidate"; then
       printf '%s\n' "$candidate"
       return
