@@ -1,7 +1,7 @@
 """Scores images with trained networks: the one implementation for calibration, evaluation and serving."""
 
 import dataclasses
-from collections.abc import Iterator
+from collections.abc import Iterable
 
 import numpy as np
 import tensorflow as tf
@@ -17,8 +17,6 @@ from proganomaly.components.model.scoring import (
     smoothed,
 )
 from proganomaly.components.model.settings import SCORE_COMPONENTS, ScoringSettings
-
-_BATCH = 32
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,11 +57,11 @@ class AnomalyScorer(tf.Module):
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
 
-    def fit(self, normal_images: np.ndarray, seed: int = 0) -> None:
-        """Learns the reference features from normal training images, uint8 [N, H, W, C]."""
+    def fit(self, normal_images: Iterable[np.ndarray], seed: int = 0) -> None:
+        """Learns the reference features from normal training images, batches of uint8 [N, H, W, C]."""
         reservoir = Reservoir(self.settings.reservoir_size, seed)
         codes = []
-        for batch in _batches(normal_images):
+        for batch in normal_images:
             images = to_network_range(batch)
             patches = self._patches(images).numpy()
             reservoir.add(patches.reshape(-1, patches.shape[-1]))
@@ -81,9 +79,10 @@ class AnomalyScorer(tf.Module):
         chosen = np.random.default_rng(seed).permutation(len(references))[: self.settings.reference_images]
         self.encoder_references = tf.Variable(references[chosen], trainable=False, name="encoder_references")
 
-    def calibrate(self, normal_images: np.ndarray) -> None:
-        """Learns what normal scores are from held-out normal images, uint8 [N, H, W, C]."""
-        parts = [self.explain(to_network_range(batch)).components for batch in _batches(normal_images)]
+    def calibrate(self, normal_images: Iterable[np.ndarray]) -> None:
+        """Learns what normal scores are from held-out normal images, batches of uint8 [N, H, W, C]."""
+        explain = tf.function(lambda images: self.explain(images).components, reduce_retracing=True)
+        parts = [explain(to_network_range(batch)) for batch in normal_images]
         components = {name: np.concatenate([part[name] for part in parts]) for name in SCORE_COMPONENTS}
         self.component_calibrations = {
             name: calibrate(components[name]) for name in self.settings.members
@@ -94,8 +93,10 @@ class AnomalyScorer(tf.Module):
         """Scores images, float [N, H, W, C] in [-1, 1], by every component."""
         side = max(self.map_resolutions)
         patches = self._patches(images) * self.patch_scale
-        distances = nearest_distances(
-            tf.reshape(patches, [-1, patches.shape[-1]]), self.patch_references, neighbours=1
+        # Image by image, since the table of distances is large: locations times references.
+        distances = tf.map_fn(
+            lambda vectors: nearest_distances(vectors, self.patch_references, neighbours=1),
+            tf.reshape(patches, [-1, side * side, patches.shape[-1]]),
         )
         anomaly_map = smoothed(
             tf.reshape(distances, [-1, side, side]),
@@ -141,7 +142,3 @@ def default_map_resolutions(resolution: int) -> tuple[int, ...]:
     candidates = resolutions_up_to(max(resolution // 2, 4))
     return tuple(level for level in candidates if 8 <= level <= 32) or (4,)
 
-
-def _batches(images: np.ndarray) -> Iterator[np.ndarray]:
-    for start in range(0, len(images), _BATCH):
-        yield images[start : start + _BATCH]

@@ -4,6 +4,8 @@ Every epoch shuffles the files and the records with a seed of its own, so a data
 whole epochs are skipped for nothing, the rest of one by reading over its raw records.
 """
 
+from collections.abc import Iterator
+
 import numpy as np
 import tensorflow as tf
 
@@ -76,13 +78,12 @@ class PyramidSource:
             .map(lambda _, record: record)
         )
 
-    def images_at(self, resolution: int, limit: int | None = None) -> np.ndarray:
-        """Reads images in file order: uint8 [N, resolution, resolution, C]."""
-        records = self.records(resolution).take(limit if limit is not None else -1)
-        batches = records.batch(256).map(
+    def batches(self, resolution: int, batch_size: int = 32) -> Iterator[np.ndarray]:
+        """Yields all images once in file order: uint8 [N, resolution, resolution, C]."""
+        batches = self.records(resolution).batch(batch_size)
+        yield from batches.map(
             lambda serialized: parse_pyramid_records(serialized, resolution, self.channels)
-        )
-        return np.concatenate(list(batches.as_numpy_iterator()))
+        ).as_numpy_iterator()
 
     def _own_count(self, total: int) -> int:
         held_out = -(-total // HOLD_OUT_EVERY)

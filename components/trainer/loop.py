@@ -2,7 +2,6 @@
 
 import dataclasses
 import math
-import time
 from collections.abc import Callable
 
 import tensorflow as tf
@@ -11,6 +10,7 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.checkpoint import RunCheckpoint
+from proganomaly.components.trainer.clock import Clock
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
 from proganomaly.components.trainer.distribution import check_batch_sizes, create_strategy
 from proganomaly.components.trainer.interruption import Interruption
@@ -63,38 +63,45 @@ def train(
     if images_seen:
         report(f"going on from the checkpoint at {images_seen:,} images")
     summaries = RunSummaries(run_folder, state, source, settings, images_seen)
-    clock = _Clock(stages, settings, spec, images_seen)
+    clock = Clock(stages, settings, spec, images_seen)
+    resolution = 0
     with Interruption() as interruption:
         for stage in stages:
             if images_seen >= stage.end:
+                resolution = stage.resolution
                 continue
-            if images_seen == stage.start and (stage.fading or stage is stages[0]):
+            if images_seen == stage.start and stage.resolution != resolution:
                 reset_optimizers(state)
+            resolution = stage.resolution
             step = make_step(state, settings, stage, strategy)
             for batch in _batches(source, settings, stage, images_seen, strategy):
-                losses = step(
-                    batch,
-                    tf.constant(images_seen, tf.int64),
-                    tf.constant(stage.alpha(images_seen), tf.float32),
-                    tf.constant(
-                        schedule.ema_decay(settings.ema_half_life, stage.batch_size, images_seen), tf.float32
-                    ),
-                )
+                losses = step(batch, *_scalars(stage, settings, images_seen))
                 images_seen += stage.batch_size
+                clock.step(stage, images_seen)
                 done = images_seen >= stage.end
-                if clock.tick_is_due(images_seen) or done or interruption.requested:
-                    values = {name: float(loss) for name, loss in losses.items()}
-                    _check_finite(values, images_seen, run_folder)
-                    report(clock.tick(stage, images_seen, values))
+                if clock.tick_is_due():
+                    values = _finite(losses, images_seen, run_folder)
+                    report(clock.tick(values))
                     summaries.tick(stage, images_seen, values, clock.images_per_second)
-                    if done or interruption.requested or clock.checkpoint_is_due():
-                        checkpoint.save(images_seen)
+                if done or interruption.requested or clock.checkpoint_is_due():
+                    _finite(losses, images_seen, run_folder)
+                    checkpoint.save(images_seen)
                 if interruption.requested:
                     raise KeyboardInterrupt
                 if done:
                     break
             summaries.snapshot(stage, images_seen)
     return TrainedRun(state, images_seen, clock.seconds)
+
+
+def _scalars(stage: Stage, settings: TrainerSettings, images_seen: int) -> tuple[tf.Tensor, ...]:
+    """Returns images seen, alpha and the decay of the averages, as tensors: a number would retrace."""
+    decay = schedule.ema_decay(settings.ema_half_life, stage.batch_size, images_seen)
+    return (
+        tf.constant(images_seen, tf.int64),
+        tf.constant(stage.alpha(images_seen), tf.float32),
+        tf.constant(decay, tf.float32),
+    )
 
 
 def _batches(
@@ -120,67 +127,13 @@ def _batches(
     return strategy.experimental_distribute_dataset(dataset.with_options(options))
 
 
-def _check_finite(losses: dict[str, float], images_seen: int, run_folder: str) -> None:
-    for name, value in losses.items():
+def _finite(losses: dict[str, tf.Tensor], images_seen: int, run_folder: str) -> dict[str, float]:
+    """Returns the losses as numbers; raises UserError where one is not finite."""
+    values = {name: float(loss) for name, loss in losses.items()}
+    for name, value in values.items():
         if not math.isfinite(value):
             raise UserError(
                 f"training diverged: the {name} loss is {value} after {images_seen:,} images; lower "
-                f"learning_rate or train in another precision (the last good checkpoint is kept in "
-                f"{run_folder}/checkpoints)"
+                f"learning_rate (the last good checkpoint is kept in {run_folder}/checkpoints)"
             )
-
-
-class _Clock:
-    """Knows when a tick is due and how much time is left."""
-
-    def __init__(
-        self, stages: list[Stage], settings: TrainerSettings, spec: ImageSpec, images_seen: int
-    ) -> None:
-        networks = settings.networks.for_resolution(spec.resolution)
-        self._costs = {stage.resolution: schedule.relative_cost(networks, stage.resolution) for stage in stages}
-        self._stages, self._settings = stages, settings
-        self._started = self._last_tick = self._last_checkpoint = time.monotonic()
-        self._last_images = images_seen
-        self._tick = images_seen // settings.images_per_tick
-        self.images_per_second = 0.0
-
-    @property
-    def seconds(self) -> float:
-        return time.monotonic() - self._started
-
-    def tick_is_due(self, images_seen: int) -> bool:
-        return images_seen // self._settings.images_per_tick > self._tick
-
-    def checkpoint_is_due(self) -> bool:
-        if time.monotonic() - self._last_checkpoint < self._settings.checkpoint_seconds:
-            return False
-        self._last_checkpoint = time.monotonic()
-        return True
-
-    def tick(self, stage: Stage, images_seen: int, losses: dict[str, float]) -> str:
-        """Returns the status line of the images since the last tick."""
-        now = time.monotonic()
-        self.images_per_second = (images_seen - self._last_images) / max(now - self._last_tick, 1e-9)
-        self._last_tick, self._last_images = now, images_seen
-        self._tick = images_seen // self._settings.images_per_tick
-        side, total = stage.resolution, self._stages[-1].end
-        phase = f"fade-in {stage.alpha(images_seen):.2f}" if stage.fading else "stable      "
-        values = "  ".join(f"{name[0].upper()} {value:8.3f}" for name, value in losses.items())
-        return (
-            f"{f'{side}x{side}':>9}  {phase}  {images_seen:>9,} / {total:,} images  "
-            f"{self.images_per_second:7.1f} images/s  {values}  {_duration(self._left(stage, images_seen))} left"
-        )
-
-    def _left(self, stage: Stage, images_seen: int) -> float:
-        """Estimates the seconds left: the present speed, scaled by the later stages' work per image."""
-        work = sum(
-            max(other.end - max(other.start, images_seen), 0) * self._costs[other.resolution]
-            for other in self._stages
-        )
-        return work / self._costs[stage.resolution] / max(self.images_per_second, 1e-9)
-
-
-def _duration(seconds: float) -> str:
-    minutes, seconds = divmod(round(seconds), 60)
-    hours, minutes = divmod(minutes, 60)
-    return f"{hours}h{minutes:02d}m" if hours else f"{minutes}m{seconds:02d}s"
+    return values

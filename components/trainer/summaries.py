@@ -84,7 +84,7 @@ class RunSummaries:
     def _strips(self, resolution: int, alpha: tf.Tensor | None) -> np.ndarray:
         """Training images, their reconstructions and what differs, one below the other."""
         averages = self._state.averages
-        originals = self._source.images_at(resolution, limit=_COLUMNS)
+        originals = next(self._source.batches(resolution, _COLUMNS))
         images = to_network_range(originals)
         codes = averages.encoder(images, alpha=alpha)
         reconstructions = averages.generator(codes, resolution=resolution, alpha=alpha)

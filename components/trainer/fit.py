@@ -1,0 +1,78 @@
+"""The whole way from a pyramid to an exported model: what the component and the command line both call."""
+
+import hashlib
+import time
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.records.pyramid_folder import split_folder
+from proganomaly.components.records.pyramid_record import fingerprint
+from proganomaly.components.settings import to_json
+from proganomaly.components.trainer.dataset import PyramidSource
+from proganomaly.components.trainer.export import export_model
+from proganomaly.components.trainer.loop import Report, train
+from proganomaly.components.trainer.settings import TrainerSettings
+
+# Fewer say nothing of the tail that a threshold lies in.
+MINIMUM_CALIBRATION_IMAGES = 5
+
+
+def run_key(train_folder: str, spec: ImageSpec, settings: TrainerSettings, code_version: str) -> str:
+    """Names a run by its training images, settings and code: equal runs share their checkpoints."""
+    parts = [fingerprint(train_folder), to_json(spec), to_json(settings), code_version]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
+
+
+def fit_model(
+    reference: PyramidSource,
+    calibration: PyramidSource,
+    spec: ImageSpec,
+    settings: TrainerSettings,
+    run_folder: str,
+    model_folder: str,
+    provenance: dict[str, str],
+    report: Report,
+) -> None:
+    """Trains, or goes on training, and exports the model.
+
+    Args:
+        reference: Normal training images.
+        calibration: Held-out normal images.
+        spec: What the networks take.
+        settings: How to train and score.
+        run_folder: Checkpoints, TensorBoard logs, samples and statistics.
+        model_folder: Where the SavedModel goes.
+        provenance: Where the model comes from; recorded with it.
+        report: Receives one line at a time.
+
+    Raises:
+        UserError: data, settings and devices do not fit each other, or training diverged.
+        KeyboardInterrupt: the run was asked to stop; its state is saved.
+    """
+    for split, source in (("train", reference), ("calibration", calibration)):
+        if source.channels != spec.channels:
+            raise UserError(
+                f"the {split} images in {source.folder} have {source.channels} channels; "
+                f"the networks take {spec.channels}"
+            )
+    if calibration.images < MINIMUM_CALIBRATION_IMAGES:
+        raise UserError(
+            f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; "
+            f"{calibration.folder} holds {calibration.images}"
+        )
+    report(
+        f"{reference.images:,} images to train on, {calibration.images:,} held out for calibration; "
+        f"watch it with: tensorboard --logdir {run_folder}/tensorboard"
+    )
+    run = train(reference, spec, settings, run_folder, report)
+    started = time.monotonic()
+    export_model(run.state.averages, reference, calibration, spec, settings, model_folder, provenance)
+    report(
+        f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
+        f"{time.monotonic() - started:.0f} s"
+    )
+
+
+def split_source(folder: str, split: str) -> PyramidSource:
+    """Returns one split of a pyramid folder that `PyramidTransform` wrote."""
+    return PyramidSource(split_folder(folder, split))
