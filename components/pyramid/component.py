@@ -12,16 +12,16 @@ from proganomaly.components.settings import to_json
 class PyramidTransformSpec(component_spec.ComponentSpec):
     """Inputs, outputs and properties of PyramidTransform."""
 
-    PARAMETERS = {  # noqa: RUF012 - as TFX declares it
+    PARAMETERS = {
         "settings": component_spec.ExecutionParameter(type=str),
         "image_spec": component_spec.ExecutionParameter(type=str),
         "code_version": component_spec.ExecutionParameter(type=str),
     }
-    INPUTS = {  # noqa: RUF012 - as TFX declares it
+    INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "anomalies": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
     }
-    OUTPUTS = {  # noqa: RUF012 - as TFX declares it
+    OUTPUTS = {
         "transform_graph": component_spec.ChannelParameter(type=standard_artifacts.TransformGraph),
         "pyramid": component_spec.ChannelParameter(type=standard_artifacts.Examples),
     }

@@ -1,0 +1,71 @@
+"""Decides whether a model may be served, and says why."""
+
+import dataclasses
+
+from proganomaly.components.evaluator.settings import EvaluatorSettings
+
+# Differences below this are rounding errors of the AUROC, not of the model.
+_TOLERANCE = 1e-9
+
+
+@dataclasses.dataclass(frozen=True)
+class Measured:
+    """What the gate needs to know.
+
+    Attributes:
+        image_auroc: The model's image AUROC; None where it is undefined, for want of one of the classes.
+        served_auroc: That of the served model on the same images; None without one.
+        scores_not_finite: How many images the model gave a score of infinity or not-a-number.
+    """
+
+    image_auroc: float | None
+    served_auroc: float | None = None
+    scores_not_finite: int = 0
+
+
+@dataclasses.dataclass(frozen=True)
+class Verdict:
+    """Whether a model is blessed, with one reason for every condition looked at."""
+
+    blessed: bool
+    reasons: tuple[str, ...]
+
+
+def decide(measured: Measured, settings: EvaluatorSettings) -> Verdict:
+    """Blesses or refuses a model; every condition must hold."""
+    if measured.scores_not_finite:
+        reason = f"the model gives {measured.scores_not_finite} images a score that is not finite"
+        return Verdict(False, (reason,))
+    if measured.image_auroc is None:
+        return _without_labels(settings)
+    conditions = [_reaches_minimum(measured.image_auroc, settings.min_image_auroc)]
+    if measured.served_auroc is None:
+        conditions.append((True, "there is no served model to compare with"))
+    else:
+        conditions.append(_keeps_up(measured.image_auroc, measured.served_auroc, settings.max_auroc_drop))
+    return Verdict(all(holds for holds, _ in conditions), tuple(reason for _, reason in conditions))
+
+
+def _without_labels(settings: EvaluatorSettings) -> Verdict:
+    unmeasured = "without both labelled anomalies and normal images the image AUROC cannot be measured"
+    if settings.require_labels:
+        return Verdict(False, (f"{unmeasured}, and require_labels is set",))
+    return Verdict(True, (f"{unmeasured}: its conditions do not apply",))
+
+
+def _reaches_minimum(auroc: float, minimum: float) -> tuple[bool, str]:
+    holds = auroc >= minimum - _TOLERANCE
+    relation = "reaches" if holds else "is below"
+    return holds, f"image AUROC {auroc:.4f} {relation} the minimum of {minimum:.4f}"
+
+
+def _keeps_up(auroc: float, served: float, max_drop: float) -> tuple[bool, str]:
+    drop = served - auroc
+    holds = drop <= max_drop + _TOLERANCE
+    if drop <= 0:
+        return holds, f"image AUROC {auroc:.4f} is not below the served model's {served:.4f}"
+    relation = "within" if holds else "more than"
+    return holds, (
+        f"image AUROC {auroc:.4f} is {drop:.4f} below the served model's {served:.4f}, "
+        f"{relation} the allowed {max_drop:.4f}"
+    )

@@ -1,0 +1,126 @@
+"""Scores images through an exported SavedModel, as a server would."""
+
+import csv
+import dataclasses
+import io
+from collections.abc import Callable, Sequence
+
+import numpy as np
+import tensorflow as tf
+from numpy.typing import NDArray
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.records.image_example import ImageRecord
+
+Outputs = dict[str, NDArray]
+SCORED = ("score", "normalized_score", "p_value", "is_anomaly", "threshold")
+MAP, RECONSTRUCTION = "anomaly_map", "reconstruction"
+
+
+class ServedModel:
+    """An exported model with its signatures.
+
+    Attributes:
+        path: Folder of the SavedModel.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Loads the SavedModel.
+
+        Raises:
+            UserError: there is none, or it has not the signature `explain`.
+        """
+        if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
+            raise UserError(f"{path} holds no SavedModel")
+        self.path = path
+        self._model = tf.saved_model.load(path)  # the signatures need it alive
+        if "explain" not in self._model.signatures:
+            known = ", ".join(sorted(self._model.signatures))
+            raise UserError(f"the model {path} needs the signature explain; it has {known or 'none'}")
+        self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]
+
+    def explain(
+        self, images: Sequence[bytes], batch_size: int, without: Sequence[str] = (RECONSTRUCTION,)
+    ) -> Outputs:
+        """Scores encoded images in batches.
+
+        Args:
+            images: Encoded images, at least one.
+            batch_size: Images at a time.
+            without: Outputs that are not kept; reconstructions of a whole split are many bytes.
+
+        Returns:
+            Output name -> array [N, ...]; see the signature `explain`.
+        """
+        batches = []
+        for start in range(0, len(images), batch_size):
+            outputs = self._explain(image_bytes=tf.constant(list(images[start : start + batch_size])))
+            batches.append({name: value.numpy() for name, value in outputs.items() if name not in without})
+        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+
+
+@dataclasses.dataclass(frozen=True)
+class Predictions:
+    """What a model said of a split's N images.
+
+    Attributes:
+        records: The images.
+        labels: int [N], 0 normal, 1 anomalous, -1 unknown.
+        score: float [N], raw, higher = more anomalous.
+        normalized_score: float [N] in (0, 1).
+        p_value: float [N].
+        is_anomaly: bool [N].
+        threshold: Raw score above which an image is an anomaly.
+        anomaly_map: float32 [N, R, R].
+        components: The score's components by name, float [N] each.
+    """
+
+    records: Sequence[ImageRecord]
+    labels: NDArray[np.int64]
+    score: NDArray
+    normalized_score: NDArray
+    p_value: NDArray
+    is_anomaly: NDArray[np.bool_]
+    threshold: float
+    anomaly_map: NDArray[np.float32]
+    components: Outputs
+
+
+def predict(
+    model: ServedModel, records: Sequence[ImageRecord], labels: NDArray[np.int64], batch_size: int
+) -> Predictions:
+    """Scores a split; see `Predictions`."""
+    outputs = model.explain([record.image for record in records], batch_size)
+    return Predictions(
+        records=records,
+        labels=labels,
+        score=outputs["score"],
+        normalized_score=outputs["normalized_score"],
+        p_value=outputs["p_value"],
+        is_anomaly=outputs["is_anomaly"],
+        threshold=float(outputs["threshold"][0]),
+        anomaly_map=outputs[MAP],
+        components={name: outputs[name] for name in sorted(outputs) if name not in (*SCORED, MAP)},
+    )
+
+
+def to_csv(predictions: Predictions) -> str:
+    """Returns the predictions as CSV, one line per image; an unknown label is empty."""
+    columns = ("filename", "label", "defect_type", "score", "normalized_score", "p_value", "is_anomaly")
+    file = io.StringIO()
+    writer = csv.writer(file, lineterminator="\n")
+    writer.writerow([*columns, *predictions.components])
+    for row, record in enumerate(predictions.records):
+        label = predictions.labels[row]
+        numbers = (predictions.score, predictions.normalized_score, predictions.p_value)
+        writer.writerow(
+            [
+                record.filename,
+                "" if label < 0 else int(label),
+                record.defect_type,
+                *(f"{values[row]:.9g}" for values in numbers),
+                int(predictions.is_anomaly[row]),
+                *(f"{values[row]:.9g}" for values in predictions.components.values()),
+            ]
+        )
+    return file.getvalue()
