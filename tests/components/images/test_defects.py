@@ -8,7 +8,7 @@ from scipy import ndimage
 
 from proganomaly.components.images import defects
 
-PHOTOGRAPH = np.random.default_rng(9).random((80, 90))
+PHOTOGRAPH = np.random.default_rng(9).random((140, 150))
 KINDS = {
     "scratch": defects.scratch,
     "stain": defects.stain,

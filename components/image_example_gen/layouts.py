@@ -1,0 +1,178 @@
+"""What stands in an image folder: which files are images, of which split and kind, with which masks.
+
+Two layouts are known, told apart by whether there is a folder `train`:
+
+    train/good/**            normal images
+    calibration/good/**      normal images for thresholds (optional)
+    test/<kind>/**           `good` or a kind of defect (optional)
+    ground_truth/<kind>/**   masks, `<stem>_mask.png` or `<stem>.png` for `test/<kind>/**/<stem>.*`
+
+and a flat folder of normal images. Source of the first: Bergmann et al. 2019, "MVTec AD".
+"""
+
+import dataclasses
+import hashlib
+import posixpath
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
+
+TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
+_MASKS = "ground_truth"
+# Files that stand beside images without being meant as such. Anything else counts as an image, so that a
+# broken or unknown one is quarantined with its reason and never dropped in silence.
+_SIDE_FILES = (
+    ".txt",
+    ".json",
+    ".jsonl",
+    ".csv",
+    ".md",
+    ".xml",
+    ".yaml",
+    ".yml",
+    ".html",
+    ".db",
+    ".ini",
+    ".part",
+)
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """One file that should be an image; paths are relative to the folder's root.
+
+    Attributes:
+        path: Where it is.
+        split: "train", "calibration" or "test".
+        label: 0 normal, 1 anomalous.
+        defect_type: "good" or the kind of defect.
+        mask: Where its mask is, None without.
+    """
+
+    path: str
+    split: str
+    label: int = NORMAL
+    defect_type: str = GOOD
+    mask: str | None = None
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageListing:
+    """All files of an image folder that should be images.
+
+    Attributes:
+        root: The folder.
+        images: In the order of their paths.
+        has_calibration: Whether the folder brings its own calibration images.
+        unused_masks: Masks that belong to no image, relative to the root.
+    """
+
+    root: str
+    images: tuple[ImageFile, ...]
+    has_calibration: bool
+    unused_masks: tuple[str, ...] = ()
+
+    def count(self, split: str) -> int:
+        """Returns the number of files listed for a split."""
+        return sum(image.split == split for image in self.images)
+
+
+def list_images(root: str) -> ImageListing:
+    """Lists an image folder without opening a single image.
+
+    Args:
+        root: A folder (no pattern, see `spans.resolve_span`), on any file system that `tf.io.gfile` knows.
+
+    Raises:
+        UserError: the folder is missing, or has no images where each layout needs some.
+    """
+    root = root.rstrip("/") or "/"
+    if not tf.io.gfile.isdir(root):
+        raise UserError(f"the image folder {root} does not exist")
+    if tf.io.gfile.isdir(f"{root}/{TRAIN}"):
+        return _list_by_kind(root)
+    images = [ImageFile(path, TRAIN) for path in _files(root, "", nested=False)]
+    if not images:
+        raise UserError(
+            f"the image folder {root} has neither images nor a folder {TRAIN}/{GOOD} with normal images"
+        )
+    return ImageListing(root, tuple(images), has_calibration=False)
+
+
+def fingerprint(listing: ImageListing) -> str:
+    """Returns a digest that changes when an image or mask is added, removed, moved or written anew.
+
+    It covers names, sizes and times of change, not contents, so that large folders cost one look per file.
+    """
+    masks = [image.mask for image in listing.images if image.mask]
+    digest = hashlib.sha256()
+    for path in sorted([image.path for image in listing.images] + masks + list(listing.unused_masks)):
+        about = tf.io.gfile.stat(f"{listing.root}/{path}")
+        digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode())
+    return digest.hexdigest()
+
+
+def _list_by_kind(root: str) -> ImageListing:
+    """Lists the layout with a folder per split and kind."""
+    images = [ImageFile(path, TRAIN) for path in _normal_files(root, TRAIN)]
+    has_calibration = tf.io.gfile.isdir(f"{root}/{CALIBRATION}")
+    if has_calibration:
+        images += [ImageFile(path, CALIBRATION) for path in _normal_files(root, CALIBRATION)]
+    masks = {path for kind in _folders(f"{root}/{_MASKS}") for path in _files(root, f"{_MASKS}/{kind}")}
+    unused_masks = set(masks)
+    for kind in _folders(f"{root}/{TEST}"):
+        for path in _files(root, f"{TEST}/{kind}"):
+            if kind == GOOD:
+                images.append(ImageFile(path, TEST))
+                continue
+            mask = _find_mask(path, masks)
+            unused_masks.discard(mask or "")
+            images.append(ImageFile(path, TEST, ANOMALOUS, kind, mask))
+    images.sort(key=lambda image: image.path)
+    return ImageListing(root, tuple(images), has_calibration, tuple(sorted(unused_masks)))
+
+
+def _normal_files(root: str, split: str) -> list[str]:
+    """Lists a split that must hold normal images and nothing else."""
+    others = [name for name in _folders(f"{root}/{split}") if name != GOOD]
+    if others:
+        raise UserError(
+            f"{root}/{split} may hold only normal images, in {split}/{GOOD}; found {split}/{others[0]}"
+        )
+    files = list(_files(root, f"{split}/{GOOD}"))
+    if not files:
+        raise UserError(f"{root}/{split}/{GOOD} has no images")
+    return files
+
+
+def _find_mask(image_path: str, masks: set[str]) -> str | None:
+    stem, _ = posixpath.splitext(image_path)
+    beside = _MASKS + stem.removeprefix(TEST)
+    return next((name for name in (f"{beside}_mask.png", f"{beside}.png") if name in masks), None)
+
+
+def _folders(folder: str) -> list[str]:
+    """Returns the names of the visible folders in `folder`, sorted; none when it does not exist."""
+    if not tf.io.gfile.isdir(folder):
+        return []
+    names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
+    return [name for name in names if not name.startswith(".") and tf.io.gfile.isdir(f"{folder}/{name}")]
+
+
+def _files(root: str, folder: str, nested: bool = True) -> Iterator[str]:
+    """Yields the visible files in `root/folder` that may be images, relative to `root`, sorted."""
+    start = f"{root}/{folder}".rstrip("/")
+    if not tf.io.gfile.isdir(start):
+        return
+    for name in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(start)):
+        path = f"{folder}/{name}" if folder else name
+        if name.startswith("."):
+            continue
+        if tf.io.gfile.isdir(f"{root}/{path}"):
+            if nested:
+                yield from _files(root, path)
+        elif not name.lower().endswith(_SIDE_FILES):
+            yield path

@@ -1,0 +1,64 @@
+"""The newest folder of a pattern."""
+
+import datetime
+
+import pytest
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.image_example_gen.spans import resolve_span
+
+
+def _folders(root, *names):
+    for name in names:
+        (root / name).mkdir(parents=True)
+
+
+def test_without_placeholders_nothing_is_looked_up():
+    assert resolve_span("some/where/") == ("some/where", 0)
+
+
+def test_numbers_are_compared_as_numbers(tmp_path):
+    _folders(tmp_path, "span-2", "span-10", "span-9", "span-x", "my-span-99", "span-11-old")
+    (tmp_path / "span-12").write_text("a file is no span")
+    assert resolve_span(f"{tmp_path}/span-{{SPAN}}") == (f"{tmp_path}/span-10", 10)
+
+
+def test_dates_in_one_name(tmp_path):
+    _folders(tmp_path, "2023-12-31", "2024-01-15", "2024-02-30", "24-1-2")
+    days = (datetime.date(2024, 1, 15) - datetime.date(1970, 1, 1)).days
+    assert resolve_span(f"{tmp_path}/{{YYYY}}-{{MM}}-{{DD}}/") == (f"{tmp_path}/2024-01-15", days)
+
+
+def test_dates_over_several_names_and_names_below(tmp_path):
+    _folders(tmp_path, "2024/03/01/img", "2024/03/02/other", "2023/11/05/img")
+    path, _ = resolve_span(f"{tmp_path}/{{YYYY}}/{{MM}}/{{DD}}/img")
+    assert path == f"{tmp_path}/2024/03/01/img"
+
+
+def test_signs_of_globs_and_regular_expressions_are_names(tmp_path):
+    _folders(tmp_path, "a[1]*.b/span-3")
+    assert resolve_span(f"{tmp_path}/a[1]*.b/span-{{SPAN}}")[1] == 3
+
+
+def test_relative_pattern(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    _folders(tmp_path, "span-1", "data/7")
+    assert resolve_span("span-{SPAN}") == ("span-1", 1)
+    assert resolve_span("data/{SPAN}") == ("data/7", 7)
+
+
+@pytest.mark.parametrize(
+    "pattern",
+    ["a/{SPAN}/{SPAN}", "a/{SPAN}-{YYYY}-{MM}-{DD}", "a/{YYYY}-{MM}", "a/{VERSION}", "a/{}", "{span}"],
+)
+def test_impossible_patterns(pattern):
+    with pytest.raises(UserError, match=r"an image folder may hold \{SPAN\} once, or"):
+        resolve_span(pattern)
+
+
+@pytest.mark.parametrize("pattern", ["span-{SPAN}", "nowhere/{SPAN}", "{YYYY}-{MM}-{DD}"])
+def test_no_folder_matches(tmp_path, pattern):
+    _folders(tmp_path, "span-", "2024-13-01")
+    with pytest.raises(UserError) as caught:
+        resolve_span(f"{tmp_path}/{pattern}")
+    assert str(caught.value) == f"no folder matches {tmp_path}/{pattern}"
