@@ -18,6 +18,7 @@ _PANEL_SIDES = 160, 256  # least and largest side of a panel in pixels
 _GAP = 4
 _CONTOUR = (0, 255, 120)
 _BINS = 40
+_RARE = 0.999  # quantile of a map's pixels
 _HEAT_ANCHORS = np.array(
     [[0, 0, 40], [90, 10, 110], [200, 40, 70], [250, 140, 20], [255, 245, 130]], np.float64
 )
@@ -67,6 +68,7 @@ def score_histogram(labels: NDArray, scores: NDArray, threshold: float) -> bytes
             axes.hist(own, bins=edges.tolist(), color=colour, alpha=0.6, label=f"{name} ({len(own)})")
     axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1.5, label=f"threshold {threshold:.3g}")
     axes.set(xlabel="score", ylabel="images")
+    axes.locator_params(axis="x", nbins=6)
     axes.legend(frameon=False)
     return _to_png(figure, axes)
 
@@ -74,11 +76,13 @@ def score_histogram(labels: NDArray, scores: NDArray, threshold: float) -> bytes
 def heat_range(maps: NDArray, labels: NDArray) -> tuple[float, float]:
     """Returns the map values to show as cold and as hot, the same for every image of a report.
 
-    Cold is the middle of what normal images have (of all images, where none is normal), hot what one pixel in
-    a thousand exceeds.
+    Cold is the middle of what normal images have (of all images, where none is normal). Hot is what one pixel
+    Cold is the middle of what normal images have (of all, where none is normal). Hot is what one pixel
+    never glows for want of an anomalous one.
     """
     normal = maps[labels == NORMAL] if (labels == NORMAL).any() else maps
-    cold, hot = float(np.median(normal)), float(np.quantile(maps, 0.999))
+    cold, warm = (float(value) for value in np.quantile(normal, (0.5, _RARE)))
+    hot = max(float(np.quantile(maps, _RARE)), cold + 2 * (warm - cold))
     return cold, max(hot, cold + 1e-12)
 
 

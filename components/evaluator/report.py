@@ -28,8 +28,9 @@ _BASELINE_NAMES = {"knn5": "kNN-5 on pixels", "pca64": "PCA-64 on pixels"}
 
 @dataclasses.dataclass(frozen=True)
 class _Gallery:
-    """A titled list of image strips: (picture, caption, flagged)."""
+    """A titled list of image strips; `stem` begins the names of their files."""
 
+    stem: str
     title: str
     note: str
     strips: list[dict[str, Any]]
@@ -72,8 +73,7 @@ def build_report(
         pictures.update(_plots(predictions, truth))
         galleries = _galleries(predictions, truth, model, spec, num_images)
         for gallery in galleries:
-            stem = gallery.title.lower().replace(" ", "_")
-            pictures.update({f"{stem}_{i}.png": one["png"] for i, one in enumerate(gallery.strips)})
+            pictures.update({f"{gallery.stem}_{i}.png": one["png"] for i, one in enumerate(gallery.strips)})
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
@@ -117,18 +117,23 @@ def _galleries(
     normal = by_score[truth.labels[by_score] == NORMAL]
     unknown = by_score[truth.labels[by_score] < NORMAL]
     choices = (
-        ("Best hits", "Anomalous images with the highest scores.", anomalous[::-1]),
-        ("Worst misses", "Anomalous images with the lowest scores.", anomalous),
-        ("Worst false alarms", "Normal images with the highest scores.", normal[::-1]),
-        ("Most anomalous", "Images of unknown label with the highest scores.", unknown[::-1]),
+        ("best_hits", "Best hits", "Anomalous images with the highest scores.", anomalous[::-1]),
+        ("worst_misses", "Worst misses", "Anomalous images with the lowest scores.", anomalous),
+        (
+            "highest_normal",
+            "Nearest to a false alarm",
+            "Normal images with the highest scores.",
+            normal[::-1],
+        ),
+        ("highest_unknown", "Unlabelled", "Images of unknown label with the highest scores.", unknown[::-1]),
     )
     heat = figures.heat_range(predictions.anomaly_map, truth.labels)
     galleries = []
-    for title, note, rows in choices:
+    for stem, title, note, rows in choices:
         shown = rows[:num_images]
         if len(shown):
             strips = _strips(shown, predictions, truth, model, spec, heat)
-            galleries.append(_Gallery(title, note, strips))
+            galleries.append(_Gallery(stem, title, note, strips))
     return galleries
 
 

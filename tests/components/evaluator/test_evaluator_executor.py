@@ -175,7 +175,7 @@ def test_report_is_one_self_contained_page(blessed):
         "served model",
         "Worst misses",
         "Best hits",
-        "Worst false alarms",
+        "Nearest to a false alarm",
         "stain",
     ):
         assert words in blessed.html
@@ -213,6 +213,7 @@ def test_without_labels_the_calibration_images_are_measured(make, train, tmp_pat
     assert run.metrics["false_positive_rate"] == 0.0
     assert "cannot be measured: its conditions do not apply" in run.reasons[0]
     assert "There are no test images" in run.html
+    assert "never on these" not in run.html and "kNN-5" not in run.html
     assert "scoring 4 images of the split calibration" in capsys.readouterr().out
     overall = _values(tfma.load_eval_result(str(run.folder / "tfma" / "overall")))[()]
     assert overall["example_count"] == 4

@@ -10,7 +10,7 @@ from proganomaly.components.evaluator.predict import Predictions
 
 
 def _case(make, labels, scores, kinds, masks=None):
-    """Predictions and truth with the given labels, scores and kinds of defect; maps are noise with the masks."""
+    """Predictions and truth with the given labels, scores and kinds of defect; maps of noise."""
     labels, scores = np.array(labels), np.array(scores, np.float32)
     records = [make.record("good", i, label=None) for i in range(len(labels))]
     records = [
