@@ -1,0 +1,52 @@
+"""`proganomaly run`: the whole pipeline on this machine."""
+
+import os
+
+import yaml
+
+from proganomaly.pipeline.commands.settings_parser import (
+    make_settings_parser,
+    parse_settings,
+    require_data,
+)
+from proganomaly.pipeline.config import Config, as_dict
+
+
+def main(argv: list[str]) -> int:
+    """Runs the pipeline and prints its summary; `--dry-run` prints the settings and what would be done."""
+    parser = make_settings_parser(
+        "run", "Run the whole pipeline: images in, evaluated and pushed model out."
+    )
+    parser.add_argument("--dry-run", action="store_true", help="check everything, print it and stop")
+    config, options = parse_settings(parser, argv)
+    require_data(config)
+    # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
+    from proganomaly.components.trainer.schedule import stages
+    from proganomaly.pipeline.serving_directory import plan_provenance
+
+    plan = stages(config.trainer.schedule, config.image.resolution)
+    provenance = plan_provenance(config)
+    if options.dry_run:
+        print(yaml.safe_dump(as_dict(config), sort_keys=False), end="")
+        print(f"# {plan[-1].end:,} images in {len(plan)} stages; nothing was run")
+        return 0
+    return _run(config, provenance)
+
+
+def _run(config: Config, provenance: object) -> int:
+    from proganomaly.components.files import write_atomic
+    from proganomaly.pipeline.local_runner import run_locally
+    from proganomaly.pipeline.pipeline import create_pipeline
+    from proganomaly.pipeline.summary import print_summary, summarize, write_summary
+
+    print(f"proganomaly: {config.data} -> {config.output}", flush=True)
+    os.makedirs(config.output, exist_ok=True)
+    write_atomic(os.path.join(config.output, "config.yaml"), yaml.safe_dump(as_dict(config), sort_keys=False))
+    try:
+        runs = run_locally(create_pipeline(config, provenance))
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", flush=True)
+        raise
+    summary = summarize(config, runs)
+    print_summary(summary, write_summary(config, summary))
+    return 0

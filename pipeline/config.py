@@ -1,0 +1,77 @@
+"""The one tree of settings: what `--config` files, dotted options and `proganomaly config` speak of."""
+
+import dataclasses
+import os
+from importlib import resources
+from typing import Any
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.evaluator.settings import EvaluatorSettings
+from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.pyramid.settings import PyramidSettings
+from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.pipeline.suggestion import did_you_mean
+
+
+@dataclasses.dataclass(frozen=True)
+class Config:
+    """Everything that decides a run.
+
+    Attributes:
+        data: Folder of images: laid out like MVTec AD, or normal images only. `{SPAN}`, or `{YYYY}`, `{MM}`
+            and `{DD}`, stand for the newest batch.
+        output: The run folder: artifacts, checkpoints, logs, `summary.json`.
+        serving: The versioned directory that models are pushed to; `<output>/serving` when empty.
+        name: Name of the pipeline.
+        image: What every image becomes before a network sees it.
+        ingest: How the folder becomes Examples.
+        pyramid: How the multi-resolution records are written.
+        trainer: How the networks are trained, and how they score.
+        evaluator: How a model is measured, and when it is blessed.
+        beam_pipeline_args: Options for Beam's runner, passed through.
+    """
+
+    data: str = ""
+    output: str = "runs/proganomaly"
+    serving: str = ""
+    name: str = "proganomaly"
+    image: ImageSpec = dataclasses.field(default_factory=ImageSpec)
+    ingest: ImageExampleGenSettings = dataclasses.field(default_factory=ImageExampleGenSettings)
+    pyramid: PyramidSettings = dataclasses.field(default_factory=PyramidSettings)
+    trainer: TrainerSettings = dataclasses.field(default_factory=TrainerSettings)
+    evaluator: EvaluatorSettings = dataclasses.field(default_factory=EvaluatorSettings)
+    beam_pipeline_args: tuple[str, ...] = ()
+
+    @property
+    def serving_directory(self) -> str:
+        """Where models are pushed to."""
+        return self.serving or os.path.join(self.output, "serving")
+
+
+def preset_path(name: str) -> str:
+    """Returns the file of a named starting point.
+
+    Raises:
+        UserError: there is none of that name.
+    """
+    folder = resources.files("proganomaly.pipeline") / "presets"
+    names = sorted(
+        entry.name.removesuffix(".yaml") for entry in folder.iterdir() if entry.name.endswith(".yaml")
+    )
+    if name not in names:
+        hint = did_you_mean(name, names) or f"; choose from {', '.join(names)}"
+        raise UserError(f"unknown preset {name}{hint}")
+    return str(folder / f"{name}.yaml")
+
+
+def as_dict(settings: Any) -> dict[str, Any]:
+    """Returns settings as plain dictionaries and lists, for YAML."""
+    plain = dataclasses.asdict(settings)
+    return {key: _plain(value) for key, value in plain.items()}
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, dict):
+        return {key: _plain(inner) for key, inner in value.items()}
+    return list(value) if isinstance(value, tuple) else value
