@@ -16,5 +16,8 @@ for folder in FOLDERS:
 setup(
     packages=packages,
     package_dir={f"proganomaly.{folder}": folder for folder in FOLDERS},
-    package_data={"proganomaly.pipeline": ["presets/*.yaml"]},
+    package_data={
+        "proganomaly.pipeline": ["presets/*.yaml"],
+        "proganomaly.components.evaluator": ["templates/*.html"],
+    },
 )

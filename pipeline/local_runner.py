@@ -4,6 +4,7 @@ import dataclasses
 import logging
 import time
 
+import tensorflow as tf
 from absl import logging as absl_logging
 from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
@@ -41,10 +42,13 @@ def run_locally(pipeline: Pipeline) -> list[ComponentRun]:
         KeyboardInterrupt: the run was interrupted.
     """
     progress = _Progress(pipeline)
-    absl_logging.set_verbosity(absl_logging.INFO)
-    absl_logging.get_absl_handler().setLevel(logging.CRITICAL)
+    # TFX's thousands of messages go to our handler alone; what Beam says goes nowhere below an error.
     logger = absl_logging.get_absl_logger()
     logger.addHandler(progress)
+    logger.propagate = False
+    absl_logging.set_verbosity(absl_logging.INFO)
+    logging.getLogger().setLevel(logging.ERROR)
+    tf.get_logger().setLevel(logging.ERROR)
     try:
         LocalDagRunner().run(pipeline)
     finally:

@@ -129,22 +129,28 @@ class ConvolutionalTrunk(keras.layers.Layer):
                 ]
         self.built = True
 
-    def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> dict[int, tf.Tensor]:
-        """Returns the feature maps by resolution, from the images' half down to 4x4.
+    def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the 4x4 feature maps, [N, 4, 4, feature_maps(4)]."""
+        return self.feature_maps(images, alpha)[BASE_RESOLUTION]
 
-        At 4x4 images the only map is the output of fromRGB.
+    def feature_maps(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> dict[int, tf.Tensor]:
+        """Returns the activations at every resolution R, [N, R, R, feature_maps(R)].
+
+        They are tapped behind the first convolution of each block, before it scales down; the one of 4x4 is
+        the trunk's output.
         """
         resolution = images.shape[1]
         x = self._activate(self.from_rgb[str(resolution)](images))
-        feature_maps = {}
+        taps = {}
         for level in reversed(resolutions_up_to(resolution)[1:]):
-            for conv in self.blocks[str(level)]:
-                x = self._activate(conv(x))
+            conv, conv_down = self.blocks[str(level)]
+            taps[level] = self._activate(conv(x))
+            x = self._activate(conv_down(taps[level]))
             if alpha is not None and level == resolution:
                 smaller = self.from_rgb[str(level // 2)](downscale2d(images))
                 x = lerp(self._activate(smaller), x, alpha)
-            feature_maps[level // 2] = x
-        return feature_maps or {BASE_RESOLUTION: x}
+        taps[BASE_RESOLUTION] = x
+        return taps
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.leaky_relu(x, self.slope)
@@ -166,7 +172,7 @@ class Discriminator(keras.Model):
 
     def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
         """Returns float [N]."""
-        x = minibatch_stddev(self.trunk(images, alpha=alpha)[BASE_RESOLUTION], self.group)
+        x = minibatch_stddev(self.trunk(images, alpha=alpha), self.group)
         x = tf.nn.leaky_relu(self.conv(x), self.slope)
         x = tf.reshape(x, [x.shape[0], x.shape[1] * x.shape[2] * x.shape[3]])
         x = tf.nn.leaky_relu(self.dense(x), self.slope)
@@ -198,7 +204,7 @@ class Encoder(keras.Model):
 
     def features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the activations before the last layer, [N, feature_maps(2)]."""
-        x = tf.nn.leaky_relu(self.conv(self.trunk(images, alpha=alpha)[BASE_RESOLUTION]), self.slope)
+        x = tf.nn.leaky_relu(self.conv(self.trunk(images, alpha=alpha)), self.slope)
         x = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
         return tf.nn.leaky_relu(self.dense(x), self.slope)
 

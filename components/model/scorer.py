@@ -1,21 +1,17 @@
 """Scores images with trained networks: the one implementation for calibration, evaluation and serving."""
 
 import dataclasses
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 
 import numpy as np
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.calibration import Calibration, calibrate
-from proganomaly.components.model.coreset import Reservoir, greedy_coreset
+from proganomaly.components.model.coreset import Reservoir
+from proganomaly.components.model.memory import FeatureMemory, memory_side
 from proganomaly.components.model.networks import Networks, resolutions_up_to, to_network_range, to_uint8
-from proganomaly.components.model.scoring import (
-    nearest_distances,
-    patch_features,
-    pixel_residual,
-    smoothed,
-)
+from proganomaly.components.model.scoring import nearest_distances, pixel_residual, smoothed, top_share
 from proganomaly.components.model.settings import SCORE_COMPONENTS, ScoringSettings
 
 
@@ -37,9 +33,9 @@ class Explanation:
 class AnomalyScorer(tf.Module):
     """Networks, reference features and calibrations, in one module that can be saved.
 
-    The taps: the discriminator's feature maps behind each downscaling (before the minibatch standard
-    deviation), at `map_resolutions`, for the anomaly map; the encoder's activations before its last layer for
-    the image as a whole.
+    The taps: the discriminator's feature maps behind the first convolution of each block (far before its
+    minibatch standard deviation) for the anomaly map; the encoder's activations before its last layer for the
+    image as a whole.
 
     Args:
         networks: Trained networks.
@@ -53,58 +49,53 @@ class AnomalyScorer(tf.Module):
         self.discriminator = networks.discriminator
         self.encoder = networks.encoder
         self.spec, self.settings = spec, settings
-        self.map_resolutions = settings.map_resolutions or default_map_resolutions(spec.resolution)
+        self.memories = [
+            FeatureMemory(resolution, memory_side(resolution, spec.resolution, settings.map_side))
+            for resolution in settings.map_resolutions or default_map_resolutions(spec.resolution)
+        ]
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
 
     def fit(self, normal_images: Iterable[np.ndarray], seed: int = 0) -> None:
         """Learns the reference features from normal training images, batches of uint8 [N, H, W, C]."""
-        reservoir = Reservoir(self.settings.reservoir_size, seed)
+        reservoirs = [Reservoir(self.settings.reservoir_size, seed) for _ in self.memories]
         codes = []
         for batch in normal_images:
             images = to_network_range(batch)
-            patches = self._patches(images).numpy()
-            reservoir.add(patches.reshape(-1, patches.shape[-1]))
+            feature_maps = self.discriminator.trunk.feature_maps(images)
+            for memory, reservoir in zip(self.memories, reservoirs, strict=True):
+                vectors = memory.vectors(feature_maps[memory.resolution]).numpy()
+                reservoir.add(vectors.reshape(-1, vectors.shape[-1]))
             codes.append(self.encoder.features(images).numpy())
-        patches = reservoir.vectors
-        # Levels differ in magnitude; whitened by their standard deviation each has its say.
-        patch_scale = 1.0 / (patches.std(axis=0) + 1e-6)
-        self.patch_scale = tf.Variable(patch_scale, trainable=False, name="patch_scale")
-        self.patch_references = tf.Variable(
-            greedy_coreset(patches * patch_scale, self.settings.coreset_size),
-            trainable=False,
-            name="patch_references",
-        )
+        for memory, reservoir in zip(self.memories, reservoirs, strict=True):
+            memory.fit(reservoir, self.settings.coreset_size)
         references = np.concatenate(codes)
         chosen = np.random.default_rng(seed).permutation(len(references))[: self.settings.reference_images]
         self.encoder_references = tf.Variable(references[chosen], trainable=False, name="encoder_references")
 
-    def calibrate(self, normal_images: Iterable[np.ndarray]) -> None:
-        """Learns what normal scores are from held-out normal images, batches of uint8 [N, H, W, C]."""
+    def calibrate(self, normal_images: Callable[[], Iterable[np.ndarray]]) -> None:
+        """Learns what is usual from held-out normal images.
+
+        Args:
+            normal_images: Gives the batches of uint8 [N, H, W, C]; called twice, since the scores can only
+                be calibrated when the maps are.
+        """
+        distances = tf.function(self._distances, reduce_retracing=True)
+        parts = [distances(to_network_range(batch)) for batch in normal_images()]
+        for index, memory in enumerate(self.memories):
+            memory.calibrate(np.concatenate([part[index] for part in parts]))
         explain = tf.function(lambda images: self.explain(images).components, reduce_retracing=True)
-        parts = [explain(to_network_range(batch)) for batch in normal_images]
-        components = {name: np.concatenate([part[name] for part in parts]) for name in SCORE_COMPONENTS}
-        self.component_calibrations = {
-            name: calibrate(components[name]) for name in self.settings.members
-        }
+        scored = [explain(to_network_range(batch)) for batch in normal_images()]
+        components = {name: np.concatenate([part[name] for part in scored]) for name in SCORE_COMPONENTS}
+        self.component_calibrations = {name: calibrate(components[name]) for name in self.settings.members}
         self.calibration = calibrate(self.fused(components).numpy())
 
     def explain(self, images: tf.Tensor) -> Explanation:
         """Scores images, float [N, H, W, C] in [-1, 1], by every component."""
-        side = max(self.map_resolutions)
-        patches = self._patches(images) * self.patch_scale
-        # Image by image, since the table of distances is large: locations times references.
-        distances = tf.map_fn(
-            lambda vectors: nearest_distances(vectors, self.patch_references, neighbours=1),
-            tf.reshape(patches, [-1, side * side, patches.shape[-1]]),
-        )
-        anomaly_map = smoothed(
-            tf.reshape(distances, [-1, side, side]),
-            self.spec.resolution,
-            self.settings.smoothing * self.spec.resolution,
-        )
+        anomaly_map = self._anomaly_map(images)
         reconstructions = self.generator(self.encoder(images))
         components = {
+            "map_top": top_share(anomaly_map),
             "map_max": tf.reduce_max(anomaly_map, axis=[1, 2]),
             "map_mean": tf.reduce_mean(anomaly_map, axis=[1, 2]),
             "encoder_knn": nearest_distances(
@@ -133,12 +124,23 @@ class AnomalyScorer(tf.Module):
             "threshold": tf.fill(tf.shape(score), tf.constant(threshold, tf.float32)),
         }
 
-    def _patches(self, images: tf.Tensor) -> tf.Tensor:
-        return patch_features(self.discriminator.trunk(images), self.map_resolutions)
+    def _distances(self, images: tf.Tensor) -> list[tf.Tensor]:
+        feature_maps = self.discriminator.trunk.feature_maps(images)
+        return [memory.distances(feature_maps[memory.resolution]) for memory in self.memories]
+
+    def _anomaly_map(self, images: tf.Tensor) -> tf.Tensor:
+        """Averages the maps of all resolutions at the finest, then smooths: float [N, H, W]."""
+        feature_maps = self.discriminator.trunk.feature_maps(images)
+        side = max(memory.side for memory in self.memories)
+        maps = [
+            tf.image.resize(memory.anomaly_map(feature_maps[memory.resolution])[..., None], [side, side])
+            for memory in self.memories
+        ]
+        mean = tf.add_n(maps)[..., 0] / len(maps)
+        resolution = self.spec.resolution
+        return smoothed(mean, resolution, self.settings.smoothing * resolution)
 
 
 def default_map_resolutions(resolution: int) -> tuple[int, ...]:
-    """Returns the resolutions from 8 to half of the final one, but no more than 32."""
-    candidates = resolutions_up_to(max(resolution // 2, 4))
-    return tuple(level for level in candidates if 8 <= level <= 32) or (4,)
-
+    """Returns the three finest resolutions from 8 pixels up."""
+    return tuple(level for level in resolutions_up_to(resolution) if level >= 8)[-3:] or (4,)

@@ -6,29 +6,6 @@ Every function scores each image by itself: no batch statistics, so a score neve
 import tensorflow as tf
 
 
-def patch_features(feature_maps: dict[int, tf.Tensor], resolutions: tuple[int, ...]) -> tf.Tensor:
-    """Joins feature maps of several resolutions into one vector per location.
-
-    Each map is averaged over 3x3 neighbourhoods and resized to the largest of the resolutions (Roth et al.
-    2022, PatchCore, section 3.1).
-
-    Args:
-        feature_maps: float [N, R, R, D_R] by resolution R.
-        resolutions: Which of them to join.
-
-    Returns:
-        float [N, max R, max R, sum of D_R].
-    """
-    side = max(resolutions)
-    joined = []
-    for resolution in sorted(resolutions):
-        features = tf.nn.avg_pool2d(feature_maps[resolution], ksize=3, strides=1, padding="SAME")
-        if resolution != side:
-            features = tf.image.resize(features, [side, side], method="bilinear")
-        joined.append(features)
-    return tf.concat(joined, axis=-1)
-
-
 def nearest_distances(vectors: tf.Tensor, references: tf.Tensor, neighbours: int) -> tf.Tensor:
     """Returns the mean Euclidean distance of each vector to its nearest references.
 
@@ -71,6 +48,20 @@ def smoothed(maps: tf.Tensor, side: int, sigma: float) -> tf.Tensor:
         maps = tf.nn.conv2d(maps, kernel[:, None, None, None], strides=1, padding="VALID")
         maps = tf.nn.conv2d(maps, kernel[None, :, None, None], strides=1, padding="VALID")
     return maps[..., 0]
+
+
+def top_share(maps: tf.Tensor, share: float = 0.01) -> tf.Tensor:
+    """Returns the mean of the highest values of each map, float [N].
+
+    Between max, which one noisy pixel decides, and mean, in which a small defect drowns.
+
+    Args:
+        maps: float [N, H, W].
+        share: Share of the pixels that count, at least one.
+    """
+    values = tf.reshape(maps, [-1, maps.shape[1] * maps.shape[2]])
+    count = max(1, round(share * values.shape[1]))
+    return tf.reduce_mean(tf.math.top_k(values, count, sorted=False).values, axis=1)
 
 
 def pixel_residual(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:

@@ -5,7 +5,7 @@ import dataclasses
 from proganomaly.components.errors import SettingsError, check_choice, check_range
 from proganomaly.components.images.spec import RESOLUTIONS
 
-SCORE_COMPONENTS = ("map_max", "map_mean", "encoder_knn", "pixel_residual")
+SCORE_COMPONENTS = ("map_top", "map_max", "map_mean", "encoder_knn", "pixel_residual")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -59,13 +59,14 @@ class NetworkSettings:
 
 @dataclasses.dataclass(frozen=True)
 class ScoringSettings:
-    """How trained networks score an image; see `scoring`.
+    """How trained networks score an image; see `scorer`.
 
     Attributes:
-        map_resolutions: Resolutions of the discriminator's feature maps that make the anomaly map; empty
-            for all from 8 to half of the final resolution but no more than 32.
-        reservoir_size: Feature vectors of normal images kept before the coreset is chosen.
-        coreset_size: Feature vectors in the coreset.
+        map_resolutions: Resolutions of the discriminator's feature maps that make the anomaly map; empty for
+            the three finest from 8 pixels up.
+        map_side: Locations along a side of a feature map, at most: finer maps are averaged down to it.
+        reservoir_size: Feature vectors of normal images kept per map before the coreset is chosen.
+        coreset_size: Feature vectors in the coreset of each map.
         neighbours: Nearest neighbours averaged in the encoder's feature space.
         reference_images: Normal images whose encoder features are kept, at most.
         smoothing: Standard deviation of the Gaussian that smooths the map, as a share of the image's side.
@@ -74,22 +75,23 @@ class ScoringSettings:
     """
 
     map_resolutions: tuple[int, ...] = ()
-    reservoir_size: int = 50_000
+    map_side: int = 64
+    reservoir_size: int = 40_000
     coreset_size: int = 4_096
     neighbours: int = 5
     reference_images: int = 4_096
-    smoothing: float = 0.03
-    members: tuple[str, ...] = ("map_max", "encoder_knn")
+    smoothing: float = 0.02
+    members: tuple[str, ...] = ("map_top", "encoder_knn")
     false_positive_rate: float = 0.01
 
     def __post_init__(self) -> None:
         for resolution in self.map_resolutions:
             check_choice("map_resolutions", resolution, RESOLUTIONS)
-        for name in ("reservoir_size", "coreset_size", "neighbours", "reference_images"):
+        for name in ("map_side", "reservoir_size", "coreset_size", "neighbours", "reference_images"):
             check_range(name, getattr(self, name), minimum=1)
         check_range("smoothing", self.smoothing, minimum=0, maximum=0.5)
         for member in self.members:
             check_choice("members", member, SCORE_COMPONENTS)
         if not self.members:
-            raise SettingsError(f"members must name at least one of {', '.join(SCORE_COMPONENTS)}")
+            raise SettingsError(f"members must name at least one of {', '.join(SCORE_COMPONENTS)}; received none")
         check_range("false_positive_rate", self.false_positive_rate, 0, 1, exclusive=True)

@@ -36,7 +36,7 @@ def export_model(
     """
     scorer = AnomalyScorer(plain_copy(networks, spec, settings), spec, settings.scoring)
     scorer.fit(reference.batches(spec.resolution), settings.seed)
-    scorer.calibrate(calibration.batches(spec.resolution))
+    scorer.calibrate(lambda: calibration.batches(spec.resolution))
     serving = ServingModel(scorer)
     beside = f"{folder.rstrip('/')}-{uuid.uuid4().hex}"
     tf.saved_model.save(serving, beside, signatures=serving.signatures())
