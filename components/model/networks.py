@@ -217,6 +217,10 @@ class Networks:
     discriminator: Discriminator
     encoder: Encoder
 
+    def variables(self) -> list[keras.Variable]:
+        """Returns all weights, in an order that depends on the settings alone."""
+        return [*self.generator.variables, *self.discriminator.variables, *self.encoder.variables]
+
 
 def build_networks(settings: NetworkSettings, spec: ImageSpec) -> Networks:
     """Creates the networks with all weights of all resolutions.

@@ -16,16 +16,16 @@ class RunCheckpoint:
 
     def __init__(self, state: TrainingState, folder: str) -> None:
         self._images_seen = tf.Variable(0, dtype=tf.int64, trainable=False, name="images_seen")
-        networks, averages = state.networks, state.averages
+        # Lists of variables rather than the models: Keras hides layers that stand in a dictionary from
+        # TensorFlow's checkpoints, and they would be left out without a word.
+        parts = {
+            "networks": state.networks.variables(),
+            "averages": state.averages.variables(),
+            **{f"{name}_optimizer": optimizer.variables for name, optimizer in state.optimizers.items()},
+        }
         checkpoint = tf.train.Checkpoint(
             images_seen=self._images_seen,
-            generator=networks.generator,
-            discriminator=networks.discriminator,
-            encoder=networks.encoder,
-            average_generator=averages.generator,
-            average_discriminator=averages.discriminator,
-            average_encoder=averages.encoder,
-            **{f"{name}_optimizer": optimizer for name, optimizer in state.optimizers.items()},
+            **{name: [variable.value for variable in variables] for name, variables in parts.items()},
         )
         self._checkpoint = checkpoint
         self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)

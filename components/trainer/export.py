@@ -50,8 +50,6 @@ def export_model(
 def plain_copy(networks: Networks, spec: ImageSpec, settings: TrainerSettings) -> Networks:
     """Copies networks out of their strategy into ordinary variables."""
     copy = build_networks(settings.networks, spec)
-    for name in ("generator", "discriminator", "encoder"):
-        pairs = zip(getattr(networks, name).variables, getattr(copy, name).variables, strict=True)
-        for source, target in pairs:
-            target.assign(source.numpy())
+    for source, target in zip(networks.variables(), copy.variables(), strict=True):
+        target.assign(source.numpy())
     return copy

@@ -41,15 +41,14 @@ def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     keras.utils.set_random_seed(settings.seed)
     networks = build_networks(settings.networks, spec)
     averages = build_networks(settings.networks, spec)
+    for source, target in zip(networks.variables(), averages.variables(), strict=True):
+        target.assign(source)
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
-        network, average = getattr(networks, name), getattr(averages, name)
-        for source, target in zip(network.variables, average.variables, strict=True):
-            target.assign(source)
         optimizers[name] = keras.optimizers.Adam(
             settings.learning_rate, settings.adam_beta1, settings.adam_beta2, settings.adam_epsilon
         )
-        optimizers[name].build(network.trainable_variables)
+        optimizers[name].build(getattr(networks, name).trainable_variables)
     return TrainingState(networks, averages, optimizers)
 
 
@@ -190,7 +189,5 @@ def _apply(state: TrainingState, name: str, tape: tf.GradientTape, loss: tf.Tens
 
 
 def _update_averages(state: TrainingState, decay: tf.Tensor) -> None:
-    for name in state.optimizers:
-        source, target = getattr(state.networks, name), getattr(state.averages, name)
-        for value, average in zip(source.variables, target.variables, strict=True):
-            average.assign(value + (average - value) * decay)
+    for value, average in zip(state.networks.variables(), state.averages.variables(), strict=True):
+        average.assign(value + (average - value) * decay)
