@@ -4,9 +4,9 @@ import dataclasses
 import logging
 import time
 
+import ml_metadata as mlmd
 import tensorflow as tf
 from absl import logging as absl_logging
-from ml_metadata.proto import metadata_store_pb2
 from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline
@@ -88,7 +88,7 @@ class _Progress(logging.Handler):
         except Exception as error:  # logging must not raise into TFX; run_locally does it for us
             self.error = error
             return
-        cached = execution.last_known_state == metadata_store_pb2.Execution.CACHED
+        cached = execution.last_known_state == mlmd.proto.Execution.CACHED
         self.runs.append(ComponentRun(name, seconds, cached, outputs))
         print(f"[{len(self.runs)}/{total}] {name}: {_how(self.runs[-1])}", flush=True)
 
@@ -97,13 +97,12 @@ def _how(run: ComponentRun) -> str:
     return "from the cache" if run.cached else f"done in {run.seconds:.1f} s"
 
 
-def _last_execution(
-    pipeline: Pipeline, component: str
-) -> tuple[metadata_store_pb2.Execution, dict[str, Artifact]]:
+def _last_execution(pipeline: Pipeline, component: str) -> tuple[mlmd.proto.Execution, dict[str, Artifact]]:
     """Returns the newest execution of a component and its outputs."""
     name = f"{pipeline.pipeline_info.pipeline_name}.{component}"
     with metadata.Metadata(pipeline.metadata_connection_config) as handle:
         context = handle.store.get_context_by_type_and_name("node", name)
+        assert context is not None
         execution = max(handle.store.get_executions_by_context(context.id), key=lambda found: found.id)
         outputs = execution_lib.get_output_artifacts(handle, execution.id)
     return execution, {key: artifacts[0] for key, artifacts in outputs.items() if artifacts}

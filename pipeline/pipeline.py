@@ -64,9 +64,7 @@ def create_pipeline(config: Config, provenance: Provenance) -> pipeline.Pipeline
     pusher = Pusher(
         model=trainer.outputs["model"],
         model_blessing=evaluator.outputs["blessing"],
-        push_destination=pusher_pb2.PushDestination(
-            filesystem=pusher_pb2.PushDestination.Filesystem(base_directory=config.serving_directory)
-        ),
+        push_destination=_filesystem(config.serving_directory),
     )
     return pipeline.Pipeline(
         pipeline_name=config.name,
@@ -78,3 +76,9 @@ def create_pipeline(config: Config, provenance: Provenance) -> pipeline.Pipeline
         ),
         beam_pipeline_args=list(config.beam_pipeline_args),
     )
+
+
+def _filesystem(directory: str) -> pusher_pb2.PushDestination:  # type: ignore[name-defined]
+    destination = pusher_pb2.PushDestination()  # type: ignore[attr-defined]
+    destination.filesystem.base_directory = directory
+    return destination

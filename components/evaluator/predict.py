@@ -13,8 +13,8 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.records.image_example import ImageRecord
 
 Outputs = dict[str, NDArray]
-SCORED = ("score", "normalized_score", "p_value", "is_anomaly", "threshold")
-MAP, RECONSTRUCTION = "anomaly_map", "reconstruction"
+SCORED = ("score", "normalized_score", "p_value", "is_anomaly", "threshold", "pixel_threshold")
+MAP, RECONSTRUCTION, IMAGE = "anomaly_map", "reconstruction", "image"
 
 
 class ServedModel:
@@ -40,7 +40,7 @@ class ServedModel:
         self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]
 
     def explain(
-        self, images: Sequence[bytes], batch_size: int, without: Sequence[str] = (RECONSTRUCTION,)
+        self, images: Sequence[bytes], batch_size: int, without: Sequence[str] = (IMAGE, RECONSTRUCTION)
     ) -> Outputs:
         """Scores encoded images in batches.
 

@@ -69,6 +69,7 @@ class ChannelBias(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns x + bias."""
         return x + self.bias
 
 
@@ -85,6 +86,7 @@ class EqualizedDense(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns float [N, units]."""
         x = tf.matmul(x, self.kernel * tf.cast(self.scale, x.dtype))
         return self.bias(x) if self.bias else x
 
@@ -123,6 +125,7 @@ class EqualizedConv2D(keras.layers.Layer):
         self.built = True
 
     def call(self, x: tf.Tensor) -> tf.Tensor:
+        """Returns float [N, H', W', filters]; H' and W' follow the scaling."""
         return self.bias(self._convolve(x, self.kernel * tf.cast(self.scale, x.dtype)))
 
     def _convolve(self, x: tf.Tensor, kernel: tf.Tensor) -> tf.Tensor:

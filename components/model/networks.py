@@ -41,7 +41,7 @@ def to_network_range(images: tf.Tensor) -> tf.Tensor:
 
 
 def to_uint8(images: tf.Tensor) -> tf.Tensor:
-    """float [-1, 1] -> uint8 [0, 255], rounded and clipped."""
+    """Float [-1, 1] -> uint8 [0, 255], rounded and clipped."""
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
@@ -134,7 +134,7 @@ class ConvolutionalTrunk(keras.layers.Layer):
         return self.feature_maps(images, alpha)[BASE_RESOLUTION]
 
     def feature_maps(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> dict[int, tf.Tensor]:
-        """Returns the activations at every resolution R, [N, R, R, feature_maps(R)].
+        """Returns the activations at every resolution R: float [N, R, R, D].
 
         They are tapped behind the first convolution of each block, before it scales down; the one of 4x4 is
         the trunk's output.

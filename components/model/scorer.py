@@ -14,6 +14,9 @@ from proganomaly.components.model.networks import Networks, resolutions_up_to, t
 from proganomaly.components.model.scoring import nearest_distances, pixel_residual, smoothed, top_share
 from proganomaly.components.model.settings import SCORE_COMPONENTS, ScoringSettings
 
+# Pixels of calibration maps that the pixel threshold is taken from.
+_CALIBRATION_PIXELS = 1_000_000
+
 
 @dataclasses.dataclass(frozen=True)
 class Explanation:
@@ -55,6 +58,7 @@ class AnomalyScorer(tf.Module):
         ]
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
+        self.pixel_threshold = 0.0
 
     def fit(self, normal_images: Iterable[np.ndarray], seed: int = 0) -> None:
         """Learns the reference features from normal training images, batches of uint8 [N, H, W, C]."""
@@ -80,13 +84,24 @@ class AnomalyScorer(tf.Module):
             normal_images: Gives the batches of uint8 [N, H, W, C]; called twice, since the scores can only
                 be calibrated when the maps are.
         """
+
+        def explain_batch(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
+            explanation = self.explain(images)
+            return explanation.components, explanation.anomaly_map
+
         distances = tf.function(self._distances, reduce_retracing=True)
-        parts = [distances(to_network_range(batch)) for batch in normal_images()]
+        by_batch = [distances(to_network_range(batch)) for batch in normal_images()]
         for index, memory in enumerate(self.memories):
-            memory.calibrate(np.concatenate([part[index] for part in parts]))
-        explain = tf.function(lambda images: self.explain(images).components, reduce_retracing=True)
-        scored = [explain(to_network_range(batch)) for batch in normal_images()]
-        components = {name: np.concatenate([part[name] for part in scored]) for name in SCORE_COMPONENTS}
+            memory.calibrate(np.concatenate([batch[index] for batch in by_batch]))
+        explain = tf.function(explain_batch, reduce_retracing=True)
+        pixels = Reservoir(_CALIBRATION_PIXELS)
+        parts = []
+        for batch in normal_images():
+            components, anomaly_map = explain(to_network_range(batch))
+            pixels.add(anomaly_map.numpy().reshape(-1, 1))
+            parts.append(components)
+        self.pixel_threshold = float(np.quantile(pixels.vectors, 1.0 - self.settings.false_positive_rate))
+        components = {name: np.concatenate([part[name] for part in parts]) for name in SCORE_COMPONENTS}
         self.component_calibrations = {name: calibrate(components[name]) for name in self.settings.members}
         self.calibration = calibrate(self.fused(components).numpy())
 

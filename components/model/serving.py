@@ -43,12 +43,21 @@ class ServingModel(tf.Module):
 
     @tf.function(input_signature=[_IMAGE_BYTES])
     def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns what `score` does, anomaly_map, reconstruction and each component by name."""
-        explanation = self.scorer.explain(self._decode(image_bytes))
+        """Returns what `score` does, each component by name, and pictures.
+
+        The pictures are `image` (what the networks saw, uint8 [N, H, W, C]), `reconstruction` (alike) and
+        `anomaly_map` (float [N, H, W]); `pixel_threshold` [N] is what the stated share of normal pixels
+        exceeds in the map.
+        """
+        images = self._decode(image_bytes)
+        explanation = self.scorer.explain(images)
+        verdict = self.scorer.verdict(explanation.components)
         return {
-            **self.scorer.verdict(explanation.components),
+            **verdict,
             **explanation.components,
+            "image": to_uint8(images),
             "anomaly_map": explanation.anomaly_map,
+            "pixel_threshold": tf.fill(tf.shape(verdict["score"]), self.scorer.pixel_threshold),
             "reconstruction": explanation.reconstruction,
         }
 

@@ -93,5 +93,7 @@ class ScoringSettings:
         for member in self.members:
             check_choice("members", member, SCORE_COMPONENTS)
         if not self.members:
-            raise SettingsError(f"members must name at least one of {', '.join(SCORE_COMPONENTS)}; received none")
+            raise SettingsError(
+                f"members must name at least one of {', '.join(SCORE_COMPONENTS)}; received none"
+            )
         check_range("false_positive_rate", self.false_positive_rate, 0, 1, exclusive=True)

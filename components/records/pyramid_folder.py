@@ -52,3 +52,8 @@ def read_pyramid_info(folder: str) -> PyramidInfo:
     except pydantic.ValidationError as error:
         first = error.errors()[0]
         raise UserError(f"{path} is damaged: {first['msg']} at {first['loc']}") from error
+
+
+def has_splits(folder: str) -> bool:
+    """Whether `folder` is laid out by splits, with a `pyramid.json`, as `PyramidTransform` writes it."""
+    return tf.io.gfile.exists(f"{folder.rstrip('/')}/{_FILE_NAME}")

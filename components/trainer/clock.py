@@ -22,7 +22,9 @@ class Clock:
         self, stages: list[Stage], settings: TrainerSettings, spec: ImageSpec, images_seen: int
     ) -> None:
         networks = settings.networks.for_resolution(spec.resolution)
-        self._costs = {stage.resolution: schedule.relative_cost(networks, stage.resolution) for stage in stages}
+        self._costs = {
+            stage.resolution: schedule.relative_cost(networks, stage.resolution) for stage in stages
+        }
         self._stages, self._stage, self._settings = stages, stages[0], settings
         self._started = self._last_tick = self._last_checkpoint = time.monotonic()
         self._images_seen = self._last_images = images_seen

@@ -58,13 +58,13 @@ class PyramidSource:
         """The largest resolution that is there."""
         return max(self.levels)
 
-    def records(self, resolution: int, epoch: tf.Tensor | int | None = None, seed: int = 0) -> tf.data.Dataset:
+    def records(
+        self, resolution: int, epoch: tf.Tensor | int | None = None, seed: int = 0
+    ) -> tf.data.Dataset:
         """Returns the serialized records of one level, the files in the order of `epoch` if given."""
         if resolution not in self.levels:
             available = ", ".join(str(level) for level in self.levels)
-            raise UserError(
-                f"{self.folder} has no level of {resolution} pixels; its levels are {available}"
-            )
+            raise UserError(f"{self.folder} has no level of {resolution} pixels; its levels are {available}")
         files = tf.data.Dataset.from_tensor_slices(self.levels[resolution])
         if epoch is not None:
             files = files.shuffle(len(self.levels[resolution]), seed=_epoch_seed(seed, epoch))

@@ -11,7 +11,9 @@ def create_strategy(name: str) -> tf.distribute.Strategy:
     if name == "default":
         return tf.distribute.get_strategy()
     if name == "one_device":
-        return tf.distribute.OneDeviceStrategy("/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0")
+        return tf.distribute.OneDeviceStrategy(
+            "/gpu:0" if tf.config.list_physical_devices("GPU") else "/cpu:0"
+        )
     if name == "mirrored":
         return tf.distribute.MirroredStrategy(
             [device.name for device in tf.config.list_logical_devices("GPU")]

@@ -71,9 +71,7 @@ def make_step(
     """
     replica_batch = stage.batch_size // strategy.num_replicas_in_sync
 
-    def replica_step(
-        reals: tf.Tensor, images_seen: tf.Tensor, alpha: tf.Tensor
-    ) -> dict[str, tf.Tensor]:
+    def replica_step(reals: tf.Tensor, images_seen: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
         draw = _ReplicaRandom(settings.seed, images_seen, stage.batch_size, replica_batch)
         fade = alpha if stage.fading else None
         reals = faded(to_network_range(tf.ensure_shape(reals, [replica_batch, None, None, None])), fade)

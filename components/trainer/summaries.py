@@ -36,7 +36,9 @@ class RunSummaries:
         self._lines = _lines_up_to(self._stats, images_seen)
         self._snapshot = images_seen // settings.images_per_snapshot
 
-    def tick(self, stage: Stage, images_seen: int, losses: dict[str, float], images_per_second: float) -> None:
+    def tick(
+        self, stage: Stage, images_seen: int, losses: dict[str, float], images_per_second: float
+    ) -> None:
         """Writes scalars and a line of statistics, and pictures where they are due."""
         values = {
             "resolution": stage.resolution,

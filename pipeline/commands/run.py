@@ -1,6 +1,7 @@
 """`proganomaly run`: the whole pipeline on this machine."""
 
 import os
+from typing import TYPE_CHECKING
 
 import yaml
 
@@ -11,12 +12,13 @@ from proganomaly.pipeline.commands.settings_parser import (
 )
 from proganomaly.pipeline.config import Config, as_dict
 
+if TYPE_CHECKING:
+    from proganomaly.pipeline.serving_directory import Provenance
+
 
 def main(argv: list[str]) -> int:
     """Runs the pipeline and prints its summary; `--dry-run` prints the settings and what would be done."""
-    parser = make_settings_parser(
-        "run", "Run the whole pipeline: images in, evaluated and pushed model out."
-    )
+    parser = make_settings_parser("run", "Run the whole pipeline: images in, evaluated and pushed model out.")
     parser.add_argument("--dry-run", action="store_true", help="check everything, print it and stop")
     config, options = parse_settings(parser, argv)
     require_data(config)
@@ -33,7 +35,7 @@ def main(argv: list[str]) -> int:
     return _run(config, provenance)
 
 
-def _run(config: Config, provenance: object) -> int:
+def _run(config: Config, provenance: "Provenance") -> int:
     from proganomaly.components.files import write_atomic
     from proganomaly.pipeline.local_runner import run_locally
     from proganomaly.pipeline.pipeline import create_pipeline

@@ -1,0 +1,26 @@
+"""`proganomaly score`: scores images with an exported model."""
+
+from proganomaly.pipeline.commands.parser import make_parser
+
+
+def main(argv: list[str]) -> int:
+    """Writes `scores.csv` and a heatmap per image into the output folder."""
+    parser = make_parser(
+        "score", "Score an image or a folder of images with a trained model: a CSV, and a heatmap per image."
+    )
+    parser.add_argument("images", help="an image (PNG, JPEG, BMP or GIF) or a folder of images")
+    parser.add_argument("--model", required=True, help="folder of a SavedModel, or of its versions")
+    parser.add_argument("--output", default="scores", help="folder to write to")
+    parser.add_argument("--batch_size", type=int, default=16, help="images scored at a time")
+    options = parser.parse_args(argv)
+    # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
+    from proganomaly.pipeline.scoring import score_images
+
+    result = score_images(options.images, options.model, options.output, options.batch_size)
+    print(
+        f"{result.scored} images scored, {result.anomalous} anomalous (threshold {result.threshold:.3f}); "
+        f"{len(result.unreadable)} could not be read; see {result.table}"
+    )
+    for name, reason in result.unreadable:
+        print(f"  {name}: {reason}")
+    return 0

@@ -1,0 +1,80 @@
+"""`proganomaly train`: trains on a folder of TFRecord pyramids, without TFX."""
+
+import os
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.pipeline.commands.parser import make_parser
+
+
+def main(argv: list[str]) -> int:
+    """Trains and exports a model into `OUTPUT/model`; checkpoints and logs go to `OUTPUT/run`."""
+    parser = make_parser(
+        "train",
+        "Train on a folder of TFRecord pyramids and export the model. The folder is one that the pipeline "
+        "wrote, or holds the original's single files <prefix>rNN<suffix>; of those every fifth image is held "
+        "out for calibration.",
+    )
+    parser.add_argument("records", help="folder of TFRecord pyramids")
+    parser.add_argument("--output", required=True, help="folder for checkpoints, logs and the model")
+    parser.add_argument(
+        "--prefix", type=str | None, default=None, help="what stands before rNN in file names"
+    )
+    parser.add_argument(
+        "--suffix", type=str | None, default=None, help="what stands behind rNN in file names"
+    )
+    parser.add_argument(
+        "--resolution", type=int | None, default=None, help="final resolution; the largest that is there"
+    )
+    parser.add_argument("--config", action="config", help="YAML file of these options")
+    parser.add_class_arguments(TrainerSettings, "trainer")
+    options = parser.parse_args(argv)
+    settings = parser.instantiate(options).trainer
+    # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
+    import tensorflow as tf
+
+    if not tf.io.gfile.isdir(options.records):
+        raise UserError(f"the folder of TFRecord pyramids {options.records} does not exist")
+    return _train(
+        options.records, options.output, options.prefix, options.suffix, options.resolution, settings
+    )
+
+
+def _train(
+    records: str,
+    output: str,
+    prefix: str | None,
+    suffix: str | None,
+    resolution: int | None,
+    settings: TrainerSettings,
+) -> int:
+    from proganomaly.components.images.spec import ImageSpec
+    from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
+    from proganomaly.components.trainer.dataset import PyramidSource
+    from proganomaly.components.trainer.fit import fit_model, split_source
+
+    if has_splits(records):
+        reference, calibration = (split_source(records, split) for split in ("train", "calibration"))
+        fit = read_pyramid_info(records).spec.fit
+    else:
+        reference, calibration = (
+            PyramidSource(records, prefix, suffix, hold_out=split) for split in ("train", "calibration")
+        )
+        fit = ImageSpec().fit
+    model = os.path.join(output, "model")
+    try:
+        fit_model(
+            reference,
+            calibration,
+            ImageSpec(resolution or reference.largest, reference.channels, fit),
+            settings,
+            run_folder=os.path.join(output, "run"),
+            model_folder=model,
+            provenance={},
+            report=lambda line: print(line, flush=True),
+        )
+    except KeyboardInterrupt:
+        print("interrupted: the same command goes on from here", flush=True)
+        raise
+    print(f"model: {model}")
+    return 0

@@ -1,0 +1,122 @@
+"""Scores files with an exported model: a table, and a picture of each image with its heatmap."""
+
+import csv
+import dataclasses
+import io
+import os
+from collections.abc import Iterator
+
+import tensorflow as tf
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.evaluator.figures import strip
+from proganomaly.components.evaluator.predict import Outputs, ServedModel
+from proganomaly.components.files import write_atomic
+from proganomaly.pipeline.serving_directory import newest_version
+
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+_PICTURES = ("anomaly_map", "reconstruction", "image")
+# Colours begin at the normal median (0 by construction) and are full at this many pixel thresholds.
+_HOT = 3.0
+
+
+@dataclasses.dataclass(frozen=True)
+class ScoredImages:
+    """What `score_images` did.
+
+    Attributes:
+        scored: Number of images.
+        anomalous: How many of them are anomalies.
+        threshold: The score above which an image is one.
+        unreadable: Name and reason of files that are no images.
+        table: Path of the CSV file.
+    """
+
+    scored: int
+    anomalous: int
+    threshold: float
+    unreadable: list[tuple[str, str]]
+    table: str
+
+
+def score_images(images: str, model: str, output: str, batch_size: int) -> ScoredImages:
+    """Scores an image or all images below a folder.
+
+    Writes `scores.csv` and, for each image, `heatmaps/<name>.png`: original, reconstruction, heatmap.
+
+    Raises:
+        UserError: there are no such images, none of them can be read, or there is no model.
+    """
+    paths = _find_images(images)
+    served = ServedModel(newest_version(model) or model)
+    rows: list[dict[str, object]] = []
+    unreadable: list[tuple[str, str]] = []
+    for start in range(0, len(paths), batch_size):
+        for name, outputs in _score(served, paths[start : start + batch_size], unreadable):
+            rows.append(
+                {"file": name, **{key: outputs[key].item() for key in outputs if key not in _PICTURES}}
+            )
+            write_atomic(os.path.join(output, "heatmaps", f"{name}.png"), _picture(outputs))
+    if not rows:
+        name, reason = unreadable[0]
+        raise UserError(f"none of the {len(paths)} images in {images} can be read; {name}: {reason}")
+    table = os.path.join(output, "scores.csv")
+    write_atomic(table, _to_csv(rows))
+    anomalous = sum(bool(row["is_anomaly"]) for row in rows)
+    return ScoredImages(len(rows), anomalous, float(str(rows[0]["threshold"])), unreadable, table)
+
+
+def _find_images(images: str) -> list[tuple[str, str]]:
+    """Returns (name, path) of an image, or of all images below a folder."""
+    if not tf.io.gfile.exists(images):
+        raise UserError(f"{images} does not exist")
+    if not tf.io.gfile.isdir(images):
+        return [(os.path.basename(images), images)]
+    paths = [
+        os.path.join(folder, name)
+        for folder, _, names in tf.io.gfile.walk(images)
+        for name in names
+        if name.lower().endswith(SUFFIXES)
+    ]
+    if not paths:
+        raise UserError(f"{images} holds no images ({', '.join(SUFFIXES)})")
+    return sorted((os.path.relpath(path, images), path) for path in paths)
+
+
+def _score(
+    served: ServedModel, paths: list[tuple[str, str]], unreadable: list[tuple[str, str]]
+) -> Iterator[tuple[str, Outputs]]:
+    """Scores a batch; where one image breaks it, each image by itself."""
+    contents = [tf.io.gfile.GFile(path, "rb").read() for _, path in paths]
+    try:
+        outputs = served.explain(contents, len(contents), without=())
+    except tf.errors.InvalidArgumentError as error:
+        if len(paths) > 1:
+            for path in paths:
+                yield from _score(served, [path], unreadable)
+        else:
+            unreadable.append((paths[0][0], _reason(error)))
+        return
+    for index, (name, _) in enumerate(paths):
+        yield name, {key: value[index] for key, value in outputs.items()}
+
+
+def _reason(error: tf.errors.OpError) -> str:
+    """Returns the sentence of TensorFlow's message that is about the image."""
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
+    return next((line for line in lines if "image" in line.lower()), lines[0])[:200]
+
+
+def _picture(outputs: Outputs) -> bytes:
+    hot = max(_HOT * float(outputs["pixel_threshold"]), 1e-6)
+    return strip(outputs["image"], outputs["reconstruction"], outputs["anomaly_map"], None, (0.0, hot))
+
+
+def _to_csv(rows: list[dict[str, object]]) -> str:
+    file = io.StringIO()
+    leading = ["file", "is_anomaly", "score", "normalized_score", "p_value", "threshold"]
+    columns = leading + sorted(set(rows[0]) - set(leading))
+    writer = csv.DictWriter(file, columns, lineterminator="\n")
+    writer.writeheader()
+    writer.writerows(rows)
+    return file.getvalue()
