@@ -1,0 +1,7 @@
+"""`python -m proganomaly.pipeline` is `proganomaly`."""
+
+import sys
+
+from proganomaly.pipeline.cli import main
+
+sys.exit(main())
