@@ -7,7 +7,7 @@ import numpy as np
 
 
 class Reservoir:
-    """A uniform sample of fixed size from a stream of vectors (Vitter 1985, algorithm R, by blocks).
+    """A uniform sample of fixed size from a stream of vectors: those with the smallest random keys.
 
     Args:
         size: Vectors kept, at most.
@@ -21,7 +21,6 @@ class Reservoir:
 
     def add(self, vectors: np.ndarray) -> None:
         """Offers vectors, float [N, D], to the sample."""
-        # The vectors with the smallest random keys are a uniform sample of all that were offered.
         keys = self._random.random(len(vectors))
         if self._vectors is not None:
             vectors, keys = np.concatenate([self._vectors, vectors]), np.concatenate([self._keys, keys])
