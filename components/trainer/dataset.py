@@ -112,6 +112,8 @@ def training_batches(
     """
 
     def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
+        # Shuffling mixes in the seed of its graph, by default TensorFlow's global one.
+        tf.random.set_seed(seed)
         records = source.records(resolution, epoch, seed)
         return records.shuffle(min(shuffle_buffer, source.images), seed=_epoch_seed(seed, epoch))
 

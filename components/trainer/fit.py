@@ -12,6 +12,7 @@ from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.loop import Report, train
 from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.summaries import write_anomaly_maps
 
 # Fewer say nothing of the tail that a threshold lies in.
 MINIMUM_CALIBRATION_IMAGES = 5
@@ -66,7 +67,10 @@ def fit_model(
     )
     run = train(reference, spec, settings, run_folder, report)
     started = time.monotonic()
-    export_model(run.state.averages, reference, calibration, spec, settings, model_folder, provenance)
+    scorer = export_model(
+        run.state.averages, reference, calibration, spec, settings, model_folder, provenance
+    )
+    write_anomaly_maps(run_folder, scorer, calibration, run.images_seen)
     report(
         f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
         f"{time.monotonic() - started:.0f} s"

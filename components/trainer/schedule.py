@@ -41,7 +41,7 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
     """Returns the stages of a run in order; stages without images are left out.
 
     Raises:
-        SettingsError: the initial resolution is above the final one.
+        SettingsError: the initial resolution is above the final one, or that one would see no image.
     """
     if settings.initial_resolution > final_resolution:
         raise SettingsError(
@@ -61,6 +61,11 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
                 steps = -(-images // batch_size)
                 result.append(Stage(resolution, is_fading, start, start + steps * batch_size, batch_size))
                 start = result[-1].end
+    if not result or result[-1].resolution != final_resolution:
+        raise SettingsError(
+            f"final_images must be at least 1 where the final resolution {final_resolution} does not fade in; "
+            f"received {settings.final_images}"
+        )
     return result
 
 

@@ -7,6 +7,7 @@ import tensorflow as tf
 
 from proganomaly.components.files import write_atomic
 from proganomaly.components.model.networks import to_network_range, to_uint8
+from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -66,8 +67,7 @@ class RunSummaries:
             tf.summary.image("original, reconstruction, residual", strips[None])
         self._writer.flush()
         for name, picture in (("samples", samples), ("reconstructions", strips)):
-            path = f"{self._folder}/samples/{images_seen:09d}-{name}.png"
-            write_atomic(path, tf.io.encode_png(enlarged(picture, 64 * _COLUMNS)).numpy())
+            _write_png(f"{self._folder}/samples/{images_seen:09d}-{name}.png", picture)
 
     def _samples(self, resolution: int, alpha: tf.Tensor | None, images_seen: int) -> np.ndarray:
         """Two rows from latents that never change, two rows from fresh ones."""
@@ -94,6 +94,23 @@ class RunSummaries:
         return grid(np.concatenate([originals, to_uint8(reconstructions).numpy(), residual]), len(originals))
 
 
+def write_anomaly_maps(
+    run_folder: str, scorer: AnomalyScorer, source: PyramidSource, images_seen: int
+) -> None:
+    """Writes held-out normal images, their reconstructions and anomaly maps, when the scorer is fitted.
+
+    White in a map is three times what the pixel threshold is: normal images should stay dark.
+    """
+    originals = next(source.batches(scorer.spec.resolution, _COLUMNS))
+    explanation = scorer.explain(to_network_range(originals))
+    heat = explanation.anomaly_map.numpy() / max(3 * scorer.pixel_threshold, 1e-6)
+    maps = np.repeat((np.clip(heat, 0, 1) * 255).astype(np.uint8)[..., None], originals.shape[-1], axis=-1)
+    strips = grid(np.concatenate([originals, explanation.reconstruction.numpy(), maps]), len(originals))
+    with tf.summary.create_file_writer(f"{run_folder}/tensorboard").as_default(step=images_seen):
+        tf.summary.image("original, reconstruction, anomaly map", strips[None])
+    _write_png(f"{run_folder}/samples/anomaly-maps.png", strips)
+
+
 def grid(images: np.ndarray, columns: int) -> np.ndarray:
     """Tiles images [N, H, W, C] row by row: [N / columns * H, columns * W, C]."""
     count, height, width, channels = images.shape
@@ -106,6 +123,10 @@ def enlarged(picture: np.ndarray, minimum_width: int) -> np.ndarray:
     """Repeats pixels so that a picture of tiny images can be looked at."""
     factor = max(1, minimum_width // picture.shape[1])
     return picture.repeat(factor, axis=0).repeat(factor, axis=1)
+
+
+def _write_png(path: str, picture: np.ndarray) -> None:
+    write_atomic(path, tf.io.encode_png(enlarged(picture, 64 * _COLUMNS)).numpy())
 
 
 def _lines_up_to(path: str, images_seen: int) -> list[str]:

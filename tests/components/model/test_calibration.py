@@ -92,7 +92,7 @@ def test_normalized_scores_rise_strictly_even_a_thousand_deviations_out():
     normalized = calibration.normalized(tf.constant(z * calibration.scale + calibration.median)).numpy()
     assert normalized.dtype == np.float32
     assert np.all(np.diff(normalized) > 0)
-    assert 0 < normalized[0] and normalized[-1] < 1
+    assert normalized[0] > 0 and normalized[-1] < 1
     np.testing.assert_allclose(normalized[1000], 0.5, atol=1e-6)
 
 

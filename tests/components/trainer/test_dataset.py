@@ -1,0 +1,115 @@
+"""The order of the training images: complete, and a pure function of seed and position."""
+
+import itertools
+
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from proganomaly.components.errors import UserError
+from proganomaly.components.trainer.dataset import PyramidSource, training_batches
+
+COUNT = 23
+
+
+@pytest.fixture(scope="module")
+def images(tiny) -> np.ndarray:
+    return tiny.make_images(COUNT)
+
+
+@pytest.fixture(scope="module")
+def source(tiny, images, tmp_path_factory) -> PyramidSource:
+    return PyramidSource(tiny.folders(tmp_path_factory.mktemp("folders"), images, shards=3))
+
+
+@pytest.fixture(scope="module")
+def single_files(tiny, images, tmp_path_factory) -> str:
+    return tiny.single_files(tmp_path_factory.mktemp("files"), images)
+
+
+def _take(source, count, batch_size=4, position=0, seed=1, shuffle_buffer=10, mirror=False) -> np.ndarray:
+    """The next `count` images from a position."""
+    batches = training_batches(source, 8, batch_size, position, seed, shuffle_buffer, mirror)
+    taken = list(itertools.islice(batches.as_numpy_iterator(), -(-count // batch_size)))
+    return np.concatenate(taken)[:count]
+
+
+def _numbers(images: np.ndarray) -> list[int]:
+    return images[:, 0, 0, 0].tolist()
+
+
+@pytest.mark.parametrize("shuffle_buffer", [1, 10, 1000])
+def test_every_epoch_holds_every_image_once(source, images, shuffle_buffer):
+    numbers = _numbers(_take(source, 3 * COUNT, shuffle_buffer=shuffle_buffer))
+    epochs = [numbers[start : start + COUNT] for start in range(0, 3 * COUNT, COUNT)]
+    assert all(sorted(epoch) == list(range(COUNT)) for epoch in epochs)
+    if shuffle_buffer > 1:
+        assert epochs[0] != epochs[1] != epochs[2] and epochs[0] != sorted(epochs[0])
+
+
+def test_pixels_are_those_that_were_written(source, images):
+    taken = _take(source, COUNT)
+    np.testing.assert_array_equal(taken, images[_numbers(taken)])
+
+
+@pytest.mark.parametrize("position", [1, 7, COUNT - 1, COUNT, COUNT + 5, 3 * COUNT + 2])
+def test_a_later_position_continues_the_same_stream(source, position):
+    whole = _take(source, 5 * COUNT, mirror=True)
+    np.testing.assert_array_equal(
+        _take(source, COUNT, batch_size=3, position=position, mirror=True), whole[position:][:COUNT]
+    )
+
+
+def test_the_order_belongs_to_the_seed_alone(source):
+    first = _numbers(_take(source, COUNT, seed=1))
+    tf.random.set_seed(99)
+    tf.random.uniform([3])
+    assert _numbers(_take(source, COUNT, seed=1)) == first
+    assert _numbers(_take(source, COUNT, seed=2)) != first
+
+
+def test_mirroring_flips_about_half_of_the_images_left_to_right(source, images):
+    taken, plain = _take(source, 8 * COUNT, mirror=True), _take(source, 8 * COUNT)
+    flipped = [not np.array_equal(one, other) for one, other in zip(taken, plain, strict=True)]
+    assert 0.3 < np.mean(flipped) < 0.7
+    np.testing.assert_array_equal(taken[flipped], plain[flipped][:, :, ::-1])
+    # An image is not flipped the same way in every epoch.
+    assert flipped[:COUNT] != flipped[COUNT : 2 * COUNT]
+
+
+def test_parts_held_out_are_disjoint_and_complete_at_every_level(single_files, images):
+    train = PyramidSource(single_files, hold_out="train")
+    calibration = PyramidSource(single_files, hold_out="calibration")
+    assert (train.images, calibration.images) == (18, 5)
+    for resolution in (4, 8):
+        whole = np.concatenate(list(PyramidSource(single_files).batches(resolution)))
+        parts = [np.concatenate(list(part.batches(resolution))) for part in (train, calibration)]
+        assert [len(part) for part in parts] == [18, 5]
+        np.testing.assert_array_equal(parts[1], whole[::5])
+        np.testing.assert_array_equal(parts[0], whole[np.arange(COUNT) % 5 > 0])
+    assert sorted(_numbers(_take(train, 18))) == [number for number in range(COUNT) if number % 5]
+
+
+def test_parts_are_held_out_of_single_files_only(source):
+    with pytest.raises(UserError, match="must have one file per level to hold out images; it has several"):
+        PyramidSource(source.folder, hold_out="train")
+
+
+def test_both_layouts_give_the_same_images(source, single_files):
+    other = PyramidSource(single_files, prefix="stripes-", suffix=".tfrecords")
+    assert (other.images, other.largest, other.channels) == (source.images, 8, 1) == (COUNT, 8, 1)
+    for resolution in (4, 8):
+        for one, two in zip(source.batches(resolution, 10), other.batches(resolution, 10), strict=True):
+            np.testing.assert_array_equal(one, two)
+
+
+def test_colour_is_kept(tiny, tmp_path):
+    images = tiny.make_images(5, channels=3)
+    source = PyramidSource(tiny.folders(tmp_path, images))
+    assert source.channels == 3
+    np.testing.assert_array_equal(next(source.batches(8)), images)
+
+
+def test_a_level_that_is_not_there_is_named(source):
+    with pytest.raises(UserError, match=r"has no level of 16 pixels; its levels are 4, 8$"):
+        training_batches(source, 16, 4, 0, 1, 10, False)

@@ -1,0 +1,124 @@
+"""The schedule's properties: contiguous stages, whole batches, alpha from 0 to 1, half-lives that are halves."""
+
+import hypothesis.strategies as st
+import pytest
+from hypothesis import assume, given
+
+from proganomaly.components.errors import SettingsError
+from proganomaly.components.model.settings import NetworkSettings
+from proganomaly.components.settings import from_json, to_json
+from proganomaly.components.trainer import schedule
+from proganomaly.components.trainer.schedule import Stage
+from proganomaly.components.trainer.settings import ScheduleSettings, TrainerSettings
+
+RESOLUTION = st.sampled_from([4, 8, 16, 64, 1024])
+IMAGES = st.integers(0, 1000)
+
+
+@given(RESOLUTION, RESOLUTION, IMAGES, IMAGES, IMAGES, st.integers(1, 70), st.integers(1, 70))
+def test_stages_are_contiguous_and_of_whole_batches(
+    initial, final, fading, stable, last, batch_size, batch_at_8
+):
+    assume(initial <= final and (last > 0 or (fading > 0 and initial < final)))
+    settings = ScheduleSettings(initial, fading, stable, last, batch_size, {8: batch_at_8})
+    stages = schedule.stages(settings, final)
+    assert stages[0].start == 0
+    assert all(one.end == two.start for one, two in zip(stages, stages[1:], strict=False))
+    for stage in stages:
+        images = fading if stage.fading else last if stage.resolution == final else stable
+        assert stage.batch_size == (batch_at_8 if stage.resolution == 8 else batch_size)
+        assert (stage.end - stage.start) % stage.batch_size == 0
+        assert 0 <= stage.end - stage.start - images < stage.batch_size
+        assert not (stage.fading and stage.resolution == initial)
+    assert (stages[-1].resolution, stages[-1].fading) == (final, last == 0)
+    order = [(stage.resolution, not stage.fading) for stage in stages]
+    assert order == sorted(set(order))
+
+
+def test_a_run_as_published():
+    settings = ScheduleSettings(4, 600_000, 600_000, 600_000, 16, {1024: 4})
+    stages = schedule.stages(settings, 1024)
+    assert len(stages) == 17
+    # 9 stable and 8 fading phases of 600,000 images.
+    assert stages[-1].end == 17 * 600_000
+
+
+def test_alpha_rises_from_0_to_1():
+    stage = Stage(8, fading=True, start=100, end=180, batch_size=8)
+    alphas = [stage.alpha(images) for images in range(100, 181)]
+    assert (alphas[0], alphas[40], alphas[-1]) == (0.0, 0.5, 1.0)
+    assert alphas == sorted(alphas)
+    assert (stage.alpha(0), stage.alpha(1000)) == (0.0, 1.0)
+    assert Stage(8, fading=False, start=100, end=180, batch_size=8).alpha(100) == 1.0
+
+
+def test_growing_cannot_begin_above_its_end():
+    with pytest.raises(SettingsError, match=r"^initial_resolution must be at most .* 16; received 32$"):
+        schedule.stages(ScheduleSettings(initial_resolution=32), 16)
+
+
+@pytest.mark.parametrize("changes", [{"initial_resolution": 16}, {"fading_images": 0}])
+def test_a_final_resolution_without_any_image_is_refused(changes):
+    settings = ScheduleSettings(final_images=0, **changes)
+    with pytest.raises(SettingsError, match=r"^final_images must be at least 1 .* 16 .*; received 0$"):
+        schedule.stages(settings, 16)
+
+
+@given(st.integers(1, 5000), st.sampled_from([1, 4, 16, 50]))
+def test_a_weight_halves_within_a_half_life(half_life, batch_size):
+    images_seen = 20 * half_life + 1  # behind the ramp
+    kept = schedule.ema_decay(half_life, batch_size, images_seen) ** (half_life / batch_size)
+    assert kept == pytest.approx(0.5)
+
+
+def test_the_half_life_is_ramped_up():
+    decays = [schedule.ema_decay(2000, 16, images) for images in (0, 160, 1600, 16_000, 40_000, 400_000)]
+    assert decays[0] == 0.0
+    assert decays == sorted(decays)
+    assert decays[-1] == decays[-2] == 0.5 ** (16 / 2000)
+    assert schedule.ema_decay(0, 16, 1000) == 0.0
+
+
+def test_work_grows_with_the_resolution():
+    networks = NetworkSettings().for_resolution(64)
+    costs = [schedule.relative_cost(networks, resolution) for resolution in (4, 8, 16, 32, 64)]
+    assert costs == sorted(costs) and costs[0] > 0
+
+
+@pytest.mark.parametrize(
+    "changes, message",
+    [
+        ({"initial_resolution": 12}, "initial_resolution must be one of 4, .*; received 12"),
+        ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
+        ({"batch_sizes": {12: 4}}, "a key of batch_sizes must be one of .*; received 12"),
+        ({"batch_sizes": {8: 0}}, r"batch_sizes\[8\] must be at least 1; received 0"),
+        ({"fading_images": -1}, "fading_images must be at least 0; received -1"),
+        ({"fading_images": 0, "stable_images": 0, "final_images": 0}, "must not all be 0"),
+    ],
+)
+def test_impossible_schedules_are_named(changes, message):
+    with pytest.raises(SettingsError, match=message):
+        ScheduleSettings(**changes)
+
+
+@pytest.mark.parametrize(
+    "name, value",
+    [
+        ("learning_rate", 0),
+        ("adam_beta1", 1.0),
+        ("ema_half_life", -1),
+        ("images_per_tick", 0),
+        ("strategy", "many"),
+        ("seed", -1),
+    ],
+)
+def test_impossible_trainer_settings_are_named(name, value):
+    with pytest.raises(SettingsError, match=rf"^{name} must be .*; received {value!r}$"):
+        TrainerSettings(**{name: value})
+
+
+def test_settings_survive_json():
+    settings = TrainerSettings(
+        networks=NetworkSettings(fmap_max=8), schedule=ScheduleSettings(batch_sizes={8: 4, 16: 2}), seed=7
+    )
+    assert from_json(TrainerSettings, to_json(settings)) == settings
