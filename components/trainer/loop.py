@@ -60,6 +60,9 @@ def train(
         state = create_state(settings, spec)
         checkpoint = RunCheckpoint(state, f"{run_folder}/checkpoints")
         images_seen = checkpoint.restore()
+        # A checkpoint has the rate that it was trained with; the settings may have another by now.
+        for optimizer in state.optimizers.values():
+            optimizer.learning_rate = settings.learning_rate
     if images_seen:
         report(f"going on from the checkpoint at {images_seen:,} images")
     summaries = RunSummaries(run_folder, state, source, settings, images_seen)
@@ -85,12 +88,15 @@ def train(
                     summaries.tick(stage, images_seen, values, clock.images_per_second)
                 if done or interruption.requested or clock.checkpoint_is_due():
                     _finite(losses, images_seen, run_folder)
+                    _check_weights(state, images_seen, run_folder)
                     checkpoint.save(images_seen)
                 if interruption.requested:
                     raise KeyboardInterrupt
                 if done:
                     break
             summaries.snapshot(stage, images_seen)
+        if interruption.requested:
+            raise KeyboardInterrupt
     return TrainedRun(state, images_seen, clock.seconds)
 
 
@@ -132,8 +138,19 @@ def _finite(losses: dict[str, tf.Tensor], images_seen: int, run_folder: str) -> 
     values = {name: float(loss) for name, loss in losses.items()}
     for name, value in values.items():
         if not math.isfinite(value):
-            raise UserError(
-                f"training diverged: the {name} loss is {value} after {images_seen:,} images; lower "
-                f"learning_rate (the last good checkpoint is kept in {run_folder}/checkpoints)"
-            )
+            raise _diverged(f"the {name} loss is {value}", images_seen, run_folder)
     return values
+
+
+def _check_weights(state: TrainingState, images_seen: int, run_folder: str) -> None:
+    """Raises UserError where a weight is not finite: a step's losses are those before its update."""
+    for variable in state.networks.variables():
+        if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
+            raise _diverged(f"the weight {variable.path} is not finite", images_seen, run_folder)
+
+
+def _diverged(symptom: str, images_seen: int, run_folder: str) -> UserError:
+    return UserError(
+        f"training diverged: {symptom} after {images_seen:,} images; lower learning_rate (the last good "
+        f"checkpoint is kept in {run_folder}/checkpoints)"
+    )

@@ -55,7 +55,10 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
             continue
         batch_size = settings.batch_sizes.get(resolution, settings.batch_size)
         stable = settings.final_images if resolution == final_resolution else settings.stable_images
-        fading = settings.fading_images if resolution > settings.initial_resolution else 0
+        stable = settings.stable_images_at.get(resolution, stable)
+        fading = settings.fading_images_at.get(resolution, settings.fading_images)
+        if resolution == settings.initial_resolution:
+            fading = 0
         for is_fading, images in ((True, fading), (False, stable)):
             if images:
                 steps = -(-images // batch_size)
@@ -63,9 +66,11 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
                 start = result[-1].end
     if not result or result[-1].resolution != final_resolution:
         raise SettingsError(
-            f"final_images must be at least 1 where the final resolution {final_resolution} does not fade in; "
-            f"received {settings.final_images}"
+            f"final_images must be at least 1 where the final resolution {final_resolution} does not fade "
+            f"in; received {settings.final_images}"
         )
+    if not result:
+        raise SettingsError("the schedule must see at least one image; received 0 in every phase")
     return result
 
 

@@ -2,7 +2,7 @@
 
 import dataclasses
 
-from proganomaly.components.errors import SettingsError, check_choice, check_range
+from proganomaly.components.errors import check_choice, check_range
 from proganomaly.components.images.spec import RESOLUTIONS
 from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
 
@@ -18,6 +18,8 @@ class ScheduleSettings:
         fading_images: Images during which a new resolution fades in.
         stable_images: Images at each resolution after its fade-in.
         final_images: Images at the final resolution after its fade-in.
+        fading_images_at: Images of the fade-in by resolution, where it differs from `fading_images`.
+        stable_images_at: Images after the fade-in by resolution, where it differs from the two above.
         batch_size: Images per step over all replicas.
         batch_sizes: Batch size by resolution where it differs from `batch_size`.
     """
@@ -26,6 +28,8 @@ class ScheduleSettings:
     fading_images: int = 10_000
     stable_images: int = 10_000
     final_images: int = 40_000
+    fading_images_at: dict[int, int] = dataclasses.field(default_factory=dict)
+    stable_images_at: dict[int, int] = dataclasses.field(default_factory=dict)
     batch_size: int = 16
     batch_sizes: dict[int, int] = dataclasses.field(default_factory=dict)
 
@@ -33,12 +37,11 @@ class ScheduleSettings:
         check_choice("initial_resolution", self.initial_resolution, RESOLUTIONS)
         for name in ("fading_images", "stable_images", "final_images"):
             check_range(name, getattr(self, name), minimum=0)
-        if self.stable_images + self.final_images + self.fading_images == 0:
-            raise SettingsError("fading_images, stable_images and final_images must not all be 0; received 0")
         check_range("batch_size", self.batch_size, minimum=1)
-        for resolution, size in self.batch_sizes.items():
-            check_choice("a key of batch_sizes", resolution, RESOLUTIONS)
-            check_range(f"batch_sizes[{resolution}]", size, minimum=1)
+        for name, minimum in (("fading_images_at", 0), ("stable_images_at", 0), ("batch_sizes", 1)):
+            for resolution, value in getattr(self, name).items():
+                check_choice(f"a resolution in {name}", resolution, RESOLUTIONS)
+                check_range(f"{name}[{resolution}]", value, minimum=minimum)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -84,7 +87,7 @@ class TrainerSettings:
         strategy: "default", "one_device", "mirrored" (all GPUs of a machine) or "multi_worker" (TF_CONFIG).
         images_per_tick: Images between two status lines and entries of TensorBoard.
         images_per_snapshot: Images between two sample grids.
-        checkpoint_seconds: Seconds between two checkpoints, at most (they are written at ticks).
+        checkpoint_seconds: Seconds between two checkpoints; the end of a stage makes one in any case.
     """
 
     networks: NetworkSettings = dataclasses.field(default_factory=NetworkSettings)
