@@ -41,7 +41,7 @@ class RunCheckpoint:
             return 0
         try:
             self._checkpoint.restore(path).assert_existing_objects_matched()
-        except (AssertionError, ValueError, tf.errors.OpError) as error:
+        except (AssertionError, IndexError, ValueError, tf.errors.OpError) as error:
             reason = str(error).splitlines()[0]
             raise UserError(f"the checkpoint {path} cannot be restored: {reason}") from error
         return int(self._images_seen.numpy())

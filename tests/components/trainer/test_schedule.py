@@ -1,4 +1,6 @@
-"""The schedule's properties: contiguous stages, whole batches, alpha from 0 to 1, half-lives that are halves."""
+"""The schedule's properties: contiguous stages, whole batches, alpha from 0 to 1, true half-lives."""
+
+import itertools
 
 import hypothesis.strategies as st
 import pytest
@@ -23,7 +25,7 @@ def test_stages_are_contiguous_and_of_whole_batches(
     settings = ScheduleSettings(initial, fading, stable, last, batch_size, {8: batch_at_8})
     stages = schedule.stages(settings, final)
     assert stages[0].start == 0
-    assert all(one.end == two.start for one, two in zip(stages, stages[1:], strict=False))
+    assert all(one.end == two.start for one, two in itertools.pairwise(stages))
     for stage in stages:
         images = fading if stage.fading else last if stage.resolution == final else stable
         assert stage.batch_size == (batch_at_8 if stage.resolution == 8 else batch_size)
