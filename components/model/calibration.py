@@ -62,7 +62,8 @@ class Calibration:
         high, low = tf.gather(survival, upper - 1), tf.gather(survival, upper)
         body = high + (low - high) * share
         excess = tf.maximum(scores - self.knots[-1], 0.0)
-        return body * tf.exp(-excess / self.tail_scale)
+        # Even the strangest image has a p-value above 0: beyond float32 it would be a claim, not a number.
+        return tf.maximum(body * tf.exp(-excess / self.tail_scale), np.finfo(np.float32).tiny)
 
     def threshold(self, false_positive_rate: float) -> float:
         """Returns the score that normal images exceed with that probability, in (0, 1)."""
