@@ -50,10 +50,7 @@ class Calibration:
         return 0.5 + 0.5 * tf.math.softsign(self.robust_z(scores))
 
     def p_value(self, scores: tf.Tensor) -> tf.Tensor:
-        """Returns the probability that a normal image scores at least as high, in [0, 1), float [N].
-
-        Far out in the tail it is 0: smaller than a float32 can be.
-        """
+        """Returns the probability that a normal image scores at least as high, in (0, 1), float [N]."""
         knots = tf.constant(self.knots, tf.float32)
         survival = tf.constant(self.survival, tf.float32)
         upper = tf.clip_by_value(tf.searchsorted(knots, scores), 1, len(self.knots) - 1)

@@ -69,11 +69,9 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
                 start = result[-1].end
     if not result or result[-1].resolution != final_resolution:
         raise SettingsError(
-            f"final_images must be at least 1 where the final resolution {final_resolution} does not fade "
-            f"in; received {settings.final_images}"
+            f"the final resolution {final_resolution} must see at least 1 image, fading in or after it; "
+            "received 0"
         )
-    if not result:
-        raise SettingsError("the schedule must see at least one image; received 0 in every phase")
     return result
 
 

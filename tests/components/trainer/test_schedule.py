@@ -17,12 +17,22 @@ RESOLUTION = st.sampled_from([4, 8, 16, 64, 1024])
 IMAGES = st.integers(0, 1000)
 
 
-@given(RESOLUTION, RESOLUTION, IMAGES, IMAGES, IMAGES, st.integers(1, 70), st.integers(1, 70))
+@given(
+    initial=RESOLUTION,
+    final=RESOLUTION,
+    fading=IMAGES,
+    stable=IMAGES,
+    last=IMAGES,
+    batch_size=st.integers(1, 70),
+    batch_at_8=st.integers(1, 70),
+)
 def test_stages_are_contiguous_and_of_whole_batches(
     initial, final, fading, stable, last, batch_size, batch_at_8
 ):
     assume(initial <= final and (last > 0 or (fading > 0 and initial < final)))
-    settings = ScheduleSettings(initial, fading, stable, last, batch_size, {8: batch_at_8})
+    settings = ScheduleSettings(
+        initial, fading, stable, last, batch_size=batch_size, batch_sizes={8: batch_at_8}
+    )
     stages = schedule.stages(settings, final)
     assert stages[0].start == 0
     assert all(one.end == two.start for one, two in itertools.pairwise(stages))
@@ -37,8 +47,24 @@ def test_stages_are_contiguous_and_of_whole_batches(
     assert order == sorted(set(order))
 
 
+def test_a_resolution_may_have_images_of_its_own():
+    settings = ScheduleSettings(
+        4,
+        100,
+        200,
+        400,
+        fading_images_at={8: 10, 16: 0, 4: 7},
+        stable_images_at={4: 20, 8: 0, 16: 30},
+        batch_size=10,
+    )
+    found = [
+        (stage.resolution, stage.fading, stage.end - stage.start) for stage in schedule.stages(settings, 16)
+    ]
+    assert found == [(4, False, 20), (8, True, 10), (16, False, 30)]
+
+
 def test_a_run_as_published():
-    settings = ScheduleSettings(4, 600_000, 600_000, 600_000, 16, {1024: 4})
+    settings = ScheduleSettings(4, 600_000, 600_000, 600_000, batch_sizes={1024: 4})
     stages = schedule.stages(settings, 1024)
     assert len(stages) == 17
     # 9 stable and 8 fading phases of 600,000 images.
@@ -59,11 +85,18 @@ def test_growing_cannot_begin_above_its_end():
         schedule.stages(ScheduleSettings(initial_resolution=32), 16)
 
 
-@pytest.mark.parametrize("changes", [{"initial_resolution": 16}, {"fading_images": 0}])
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"initial_resolution": 16, "final_images": 0},
+        {"fading_images": 0, "final_images": 0},
+        {"fading_images_at": {16: 0}, "stable_images_at": {16: 0}},
+        {"fading_images": 0, "stable_images": 0, "final_images": 0},
+    ],
+)
 def test_a_final_resolution_without_any_image_is_refused(changes):
-    settings = ScheduleSettings(final_images=0, **changes)
-    with pytest.raises(SettingsError, match=r"^final_images must be at least 1 .* 16 .*; received 0$"):
-        schedule.stages(settings, 16)
+    with pytest.raises(SettingsError, match=r"^the final resolution 16 must see at least 1 .*; received 0$"):
+        schedule.stages(ScheduleSettings(**changes), 16)
 
 
 @given(st.integers(1, 5000), st.sampled_from([1, 4, 16, 50]))
@@ -92,10 +125,11 @@ def test_work_grows_with_the_resolution():
     [
         ({"initial_resolution": 12}, "initial_resolution must be one of 4, .*; received 12"),
         ({"batch_size": 0}, "batch_size must be at least 1; received 0"),
-        ({"batch_sizes": {12: 4}}, "a key of batch_sizes must be one of .*; received 12"),
+        ({"batch_sizes": {12: 4}}, "a resolution in batch_sizes must be one of .*; received 12"),
         ({"batch_sizes": {8: 0}}, r"batch_sizes\[8\] must be at least 1; received 0"),
         ({"fading_images": -1}, "fading_images must be at least 0; received -1"),
-        ({"fading_images": 0, "stable_images": 0, "final_images": 0}, "must not all be 0"),
+        ({"stable_images_at": {2: 5}}, "a resolution in stable_images_at must be one of .*; received 2"),
+        ({"fading_images_at": {8: -5}}, r"fading_images_at\[8\] must be at least 0; received -5"),
     ],
 )
 def test_impossible_schedules_are_named(changes, message):
