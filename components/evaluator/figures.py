@@ -76,14 +76,13 @@ def score_histogram(labels: NDArray, scores: NDArray, threshold: float) -> bytes
 def heat_range(maps: NDArray, labels: NDArray) -> tuple[float, float]:
     """Returns the map values to show as cold and as hot, the same for every image of a report.
 
-    Cold is the middle of what normal images have (of all images, where none is normal). Hot is what one
-    pixel in a thousand exceeds, and at least twice as far from cold as that of normal images, so that a
-    normal image never glows for want of an anomalous one.
+    Cold is the middle of what normal images have; hot is twice as far from it as what one normal pixel in a
+    thousand exceeds, so that normal images never glow and faint defects are not lost beside strong ones. Where
+    no image is normal, all images take their place.
     """
     normal = maps[labels == NORMAL] if (labels == NORMAL).any() else maps
     cold, warm = (float(value) for value in np.quantile(normal, (0.5, _RARE)))
-    hot = max(float(np.quantile(maps, _RARE)), cold + 2 * (warm - cold))
-    return cold, max(hot, cold + 1e-12)
+    return cold, cold + max(2 * (warm - cold), 1e-12)
 
 
 def strip(

@@ -117,7 +117,12 @@ def _galleries(
     normal = by_score[truth.labels[by_score] == NORMAL]
     unknown = by_score[truth.labels[by_score] < NORMAL]
     choices = (
-        ("best_hits", "Best hits", "Anomalous images with the highest scores.", anomalous[::-1]),
+        (
+            "typical",
+            "One of each kind",
+            "Of each kind of defect, the image with the median score.",
+            _medians(anomalous, predictions),
+        ),
         ("worst_misses", "Worst misses", "Anomalous images with the lowest scores.", anomalous),
         (
             "highest_normal",
@@ -135,6 +140,14 @@ def _galleries(
             strips = _strips(shown, predictions, truth, model, spec, heat)
             galleries.append(_Gallery(stem, title, note, strips))
     return galleries
+
+
+def _medians(by_score: NDArray, predictions: Predictions) -> NDArray:
+    """Returns of each kind of defect, in alphabetical order, the image in the middle of its scores."""
+    kinds: dict[str, list[int]] = {}
+    for row in by_score:
+        kinds.setdefault(predictions.records[row].defect_type, []).append(row)
+    return np.array([rows[len(rows) // 2] for _, rows in sorted(kinds.items())], dtype=int)
 
 
 def _strips(

@@ -174,13 +174,13 @@ def test_report_is_one_self_contained_page(blessed):
         "kNN-5 on pixels",
         "served model",
         "Worst misses",
-        "Best hits",
+        "One of each kind",
         "Nearest to a false alarm",
         "stain",
     ):
         assert words in blessed.html
     pictures = {path.name for path in (blessed.folder / "report").iterdir()}
-    assert {"index.html", "roc.png", "scores.png", "best_hits_0.png", "worst_misses_0.png"} <= pictures
+    assert {"index.html", "roc.png", "scores.png", "typical_0.png", "worst_misses_0.png"} <= pictures
 
 
 def test_worse_than_the_served_model_is_refused(make, train, model_path, tmp_path, without_tfma):

@@ -1,0 +1,49 @@
+"""What users mistype gets one line and exit code 2."""
+
+import subprocess
+from collections.abc import Callable
+from pathlib import Path
+
+import pytest
+
+Command = Callable[..., subprocess.CompletedProcess[str]]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        (["run", "--data=nowhere"], "the image folder nowhere does not exist"),
+        (["run"], "data is missing"),
+        (["run", "--data=brick", "--image.resolution=100"], "resolution must be one of 4, 8"),
+        (["run", "--data=brick", "--image.resolutoin=64"], "did you mean --image.resolution?"),
+        (["run", "--data=brick", "--trainer.learning_rate=fast"], "trainer.learning_rate must be float"),
+        (
+            ["run", "--data=brick", "--image.resolution=8", "--trainer.schedule.initial_resolution=16"],
+            "initial_resolution must be at most the final resolution 8; received 16",
+        ),
+        (["run", "--preset=dmo"], "did you mean demo?"),
+        (["run", "--config=nowhere.yaml"], "nowhere.yaml"),
+        (["train", "nowhere", "--output=x"], "nowhere does not exist"),
+        (["score", "nowhere", "--model=x"], "nowhere does not exist"),
+        (["score", "brick", "--model=nowhere"], "nowhere holds no SavedModel"),
+        (["score", "empty", "--model=x"], "empty holds no images"),
+    ],
+)
+def test_mistakes_get_one_line_and_exit_code_2(
+    proganomaly: Command, tiny: list[str], folder: Path, arguments: list[str], expected: str
+) -> None:
+    (folder / "empty").mkdir(exist_ok=True)
+    done = proganomaly(*arguments, cwd=folder)
+    assert done.returncode == 2
+    assert expected in done.stderr
+    assert done.stderr.count("\n") == 1
+    assert not (folder / "runs").exists()
+
+
+def test_dry_run_prints_the_settings_and_writes_nothing(
+    proganomaly: Command, tiny: list[str], folder: Path
+) -> None:
+    done = proganomaly("run", "--data=brick", "--output=dry", *tiny, "--dry-run", cwd=folder)
+    assert done.returncode == 0, done.stderr
+    assert "resolution: 16" in done.stdout
+    assert not (folder / "dry").exists()
