@@ -77,7 +77,7 @@ def heat_range(maps: NDArray, labels: NDArray) -> tuple[float, float]:
     """Returns the map values to show as cold and as hot, the same for every image of a report.
 
     Cold is the middle of what normal images have; hot is twice as far from it as what one normal pixel in a
-    thousand exceeds, so that normal images never glow and faint defects are not lost beside strong ones. Where
+    thousand exceeds: normal images never glow, and faint defects are not lost beside strong ones. Where
     no image is normal, all images take their place.
     """
     normal = maps[labels == NORMAL] if (labels == NORMAL).any() else maps
