@@ -43,6 +43,9 @@ class Config:
     evaluator: EvaluatorSettings = dataclasses.field(default_factory=EvaluatorSettings)
     beam_pipeline_args: tuple[str, ...] = ()
 
+    def __post_init__(self) -> None:
+        self.trainer.scoring.check_resolution(self.image.resolution)
+
     @property
     def serving_directory(self) -> str:
         """Where models are pushed to."""

@@ -4,6 +4,7 @@ import argparse
 import re
 from typing import NoReturn
 
+import yaml
 from jsonargparse import ArgumentParser
 
 from proganomaly.components.errors import UserError
@@ -30,6 +31,34 @@ def make_parser(command: str, description: str) -> CommandParser:
     return CommandParser(prog=f"proganomaly {command}", description=description, allow_abbrev=False)
 
 
+def check_yaml_files(words: list[str]) -> None:
+    """Raises UserError, naming the file, where a `--config FILE` is missing or no mapping in YAML.
+
+    Args:
+        words: The command's arguments.
+    """
+    for index, word in enumerate(words):
+        if word == "--config" and index + 1 < len(words):
+            _check_yaml_file(words[index + 1])
+        elif word.startswith("--config="):
+            _check_yaml_file(word.partition("=")[2])
+
+
+def _check_yaml_file(path: str) -> None:
+    try:
+        with open(path, encoding="utf-8") as file:
+            content = yaml.safe_load(file)
+    except (OSError, UnicodeDecodeError) as error:
+        reason = error.strerror if isinstance(error, OSError) else "it is no text in UTF-8"
+        raise UserError(f"the configuration {path} cannot be read: {reason}") from error
+    except yaml.YAMLError as error:
+        raise UserError(f"the configuration {path} is no valid YAML: {error}") from error
+    if not isinstance(content, dict):
+        raise UserError(
+            f"the configuration {path} must be a mapping of settings; it holds {type(content).__name__}"
+        )
+
+
 def _option_names(parser: argparse.ArgumentParser) -> list[str]:
     """Returns all `--options` of the parser and of its subcommands."""
     names = list(parser._option_string_actions)
@@ -42,6 +71,10 @@ def _option_names(parser: argparse.ArgumentParser) -> list[str]:
 
 def _in_one_line(message: str, options: list[str]) -> str:
     text = " ".join(message.split())
+    # A group of settings wraps the complaint about one of them in its own: the innermost says it.
+    text = text[max(text.rfind('Parser key "'), 0) :] if "Unable to load config '" in text else text
+    if match := re.match(r"Parser key \"(.+?)\": Unable to load config ['\"](.*?)['\"]", text):
+        return f"{match[1]} must be a mapping of settings; received {match[2]!r}"
     if match := re.match(r"unrecognized arguments: (\S+)", text):
         word = match[1].partition("=")[0]
         if not word.startswith("-"):

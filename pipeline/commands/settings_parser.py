@@ -3,7 +3,7 @@
 from jsonargparse import Namespace
 
 from proganomaly.components.errors import UserError
-from proganomaly.pipeline.commands.parser import CommandParser, make_parser
+from proganomaly.pipeline.commands.parser import CommandParser, check_yaml_files, make_parser
 from proganomaly.pipeline.config import Config, preset_path
 
 
@@ -27,7 +27,9 @@ def parse_settings(parser: CommandParser, argv: list[str]) -> tuple[Config, Name
     Raises:
         UserError: an option is unknown or a setting impossible.
     """
-    namespace = parser.parse_args(_with_preset(argv))
+    words = _with_preset(argv)
+    check_yaml_files(words)
+    namespace = parser.parse_args(words)
     config = Config(**{name: parser.instantiate(namespace)[name] for name in Config.__dataclass_fields__})
     return config, namespace
 

@@ -4,7 +4,7 @@ import os
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.trainer.settings import TrainerSettings
-from proganomaly.pipeline.commands.parser import make_parser
+from proganomaly.pipeline.commands.parser import check_yaml_files, make_parser
 
 
 def main(argv: list[str]) -> int:
@@ -28,6 +28,7 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--config", action="config", help="YAML file of these options")
     parser.add_class_arguments(TrainerSettings, "trainer")
+    check_yaml_files(argv)
     options = parser.parse_args(argv)
     settings = parser.instantiate(options).trainer
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.

@@ -22,7 +22,16 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
             "initial_resolution must be at most the final resolution 8; received 16",
         ),
         (["run", "--preset=dmo"], "did you mean demo?"),
-        (["run", "--config=nowhere.yaml"], "nowhere.yaml"),
+        (["run", "--config=nowhere.yaml"], "nowhere.yaml cannot be read"),
+        (["config", "--config", "list.yaml"], "list.yaml must be a mapping of settings; it holds list"),
+        (["config", "--config=broken.yaml"], "broken.yaml is no valid YAML"),
+        (["config", "--config=binary.yaml"], "binary.yaml cannot be read: it is no text"),
+        (["config", "--trainer={seed: x}"], "trainer.seed must be int; received 'x'"),
+        (["config", "--trainer=3"], "trainer must be a mapping of settings; received '3'"),
+        (
+            ["config", "--image.resolution=64", "--trainer.scoring.map_resolutions=[512]"],
+            "map_resolutions must be at most the final resolution 64; received 512",
+        ),
         (["train", "nowhere", "--output=x"], "nowhere does not exist"),
         (["score", "nowhere", "--model=x"], "nowhere does not exist"),
         (["score", "brick", "--model=nowhere"], "nowhere holds no SavedModel"),
@@ -33,6 +42,9 @@ def test_mistakes_get_one_line_and_exit_code_2(
     proganomaly: Command, tiny: list[str], folder: Path, arguments: list[str], expected: str
 ) -> None:
     (folder / "empty").mkdir(exist_ok=True)
+    (folder / "list.yaml").write_text("- 1\n")
+    (folder / "broken.yaml").write_text("a: [1\n")
+    (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")
     done = proganomaly(*arguments, cwd=folder)
     assert done.returncode == 2
     assert expected in done.stderr
