@@ -97,3 +97,11 @@ class ScoringSettings:
                 f"members must name at least one of {', '.join(SCORE_COMPONENTS)}; received none"
             )
         check_range("false_positive_rate", self.false_positive_rate, 0, 1, exclusive=True)
+
+    def check_resolution(self, resolution: int) -> None:
+        """Raises SettingsError where networks of this final resolution have no such feature map."""
+        for level in self.map_resolutions:
+            if level > resolution:
+                raise SettingsError(
+                    f"map_resolutions must be at most the final resolution {resolution}; received {level}"
+                )

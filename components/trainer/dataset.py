@@ -58,16 +58,25 @@ class PyramidSource:
         """The largest resolution that is there."""
         return max(self.levels)
 
+    def files(self, resolution: int) -> list[str]:
+        """Returns the files of one level.
+
+        Raises:
+            UserError: there is no such level.
+        """
+        if resolution not in self.levels:
+            available = ", ".join(str(level) for level in self.levels)
+            raise UserError(f"{self.folder} has no level of {resolution} pixels; its levels are {available}")
+        return self.levels[resolution]
+
     def records(
         self, resolution: int, epoch: tf.Tensor | int | None = None, seed: int = 0
     ) -> tf.data.Dataset:
         """Returns the serialized records of one level, the files in the order of `epoch` if given."""
-        if resolution not in self.levels:
-            available = ", ".join(str(level) for level in self.levels)
-            raise UserError(f"{self.folder} has no level of {resolution} pixels; its levels are {available}")
-        files = tf.data.Dataset.from_tensor_slices(self.levels[resolution])
+        paths = self.files(resolution)
+        files = tf.data.Dataset.from_tensor_slices(paths)
         if epoch is not None:
-            files = files.shuffle(len(self.levels[resolution]), seed=_epoch_seed(seed, epoch))
+            files = files.shuffle(len(paths), seed=_epoch_seed(seed, epoch))
         records = files.flat_map(tf.data.TFRecordDataset)
         if self._hold_out is None:
             return records

@@ -50,7 +50,10 @@ def fit_model(
         UserError: data, settings and devices do not fit each other, or training diverged.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
+    settings.scoring.check_resolution(spec.resolution)
     for split, source in (("train", reference), ("calibration", calibration)):
+        # The final level is trained last: better missed now than hours later.
+        source.files(spec.resolution)
         if source.channels != spec.channels:
             raise UserError(
                 f"the {split} images in {source.folder} have {source.channels} channels; "

@@ -1,0 +1,77 @@
+"""What does not fit together is refused before any training; runs are named by what decides them."""
+
+import dataclasses
+
+import pytest
+
+from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.settings import ScoringSettings
+from proganomaly.components.trainer import fit
+from proganomaly.components.trainer.dataset import PyramidSource
+from proganomaly.components.trainer.fit import fit_model, run_key
+
+SPEC = ImageSpec(8, 1)
+
+
+@pytest.fixture(scope="module")
+def folder(tiny, tmp_path_factory) -> str:
+    return tiny.folders(tmp_path_factory.mktemp("records"), tiny.make_images(12))
+
+
+@pytest.fixture
+def refused(tiny, folder, tmp_path, monkeypatch):
+    """Tries to fit; training itself must not be reached."""
+    monkeypatch.setattr(fit, "train", lambda *_: pytest.fail("training began"))
+
+    def fit_with(spec=SPEC, calibration=folder, settings=None) -> None:
+        settings = settings or tiny.settings()
+        sources = [PyramidSource(folder), PyramidSource(calibration)]
+        fit_model(*sources, spec, settings, str(tmp_path / "run"), str(tmp_path / "model"), {}, print)
+
+    return fit_with
+
+
+def test_channels_must_agree(refused, tiny, tmp_path):
+    with pytest.raises(UserError, match=r"^the train images in .* have 1 channels; the networks take 3$"):
+        refused(spec=ImageSpec(8, 3))
+    colour = tiny.folders(tmp_path / "colour", tiny.make_images(12, channels=3))
+    with pytest.raises(UserError, match=r"^the calibration images in .*colour have 3 channels; .* take 1$"):
+        refused(calibration=colour)
+
+
+def test_the_final_level_must_be_there(refused, tiny, tmp_path):
+    with pytest.raises(UserError, match=r"has no level of 16 pixels; its levels are 4, 8$"):
+        refused(spec=ImageSpec(16, 1))
+    small = tiny.folders(tmp_path / "small", tiny.make_images(12, resolution=4))
+    with pytest.raises(UserError, match=r"small has no level of 8 pixels; its levels are 4$"):
+        refused(calibration=small)
+
+
+def test_calibration_needs_images(refused, tiny, tmp_path):
+    few = tiny.folders(tmp_path / "few", tiny.make_images(4))
+    with pytest.raises(UserError, match=r"^calibration needs at least 5 held-out .*; .*few holds 4$"):
+        refused(calibration=few)
+
+
+def test_maps_cannot_be_finer_than_the_images(refused, tiny):
+    settings = tiny.settings(scoring=ScoringSettings(map_resolutions=(8, 16)))
+    with pytest.raises(SettingsError, match=r"^map_resolutions must be at most .* 8; received 16$"):
+        refused(settings=settings)
+
+
+def test_a_run_is_named_by_images_settings_and_code(tiny, folder, tmp_path):
+    settings = tiny.settings()
+    key = run_key(folder, SPEC, settings, "1")
+    assert run_key(folder, SPEC, tiny.settings(), "1") == key
+    # The same images in other files are the same images.
+    same = tiny.folders(tmp_path / "same", tiny.make_images(12), shards=3)
+    assert run_key(same, SPEC, settings, "1") == key
+    fewer = tiny.folders(tmp_path / "fewer", tiny.make_images(11))
+    others = [
+        run_key(fewer, SPEC, settings, "1"),
+        run_key(folder, ImageSpec(8, 1, "pad"), settings, "1"),
+        run_key(folder, SPEC, dataclasses.replace(settings, seed=2), "1"),
+        run_key(folder, SPEC, settings, "2"),
+    ]
+    assert len({key, *others}) == 5
