@@ -206,6 +206,21 @@ def test_weights_that_are_not_finite_are_never_saved(source, settings, copy, mon
     }
 
 
+def test_a_stop_asked_for_while_the_last_pictures_are_written_is_not_lost(
+    source, settings, tmp_path, monkeypatch
+):
+    def snapshot(self, stage, images_seen):
+        if images_seen == TOTAL:
+            os.kill(os.getpid(), signal.SIGINT)
+
+    losses = dict.fromkeys(("discriminator", "generator", "encoder"), tf.constant(1.0))
+    monkeypatch.setattr(loop, "make_step", lambda *_: lambda *_: losses)
+    monkeypatch.setattr(loop.RunSummaries, "snapshot", snapshot)
+    with pytest.raises(KeyboardInterrupt):
+        train(source, SPEC, settings, str(tmp_path), Stopped())
+    assert (tmp_path / "checkpoints" / f"ckpt-{TOTAL}.index").exists()
+
+
 @pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
 def test_a_damaged_checkpoint_is_named(source, settings, copy, damage):
     path = next((copy / "checkpoints").glob(f"ckpt-{STOP}.data-*"))
