@@ -28,7 +28,11 @@ class RunCheckpoint:
             **{name: [variable.value for variable in variables] for name, variables in parts.items()},
         )
         self._checkpoint = checkpoint
-        self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+        self._index = f"{folder}/checkpoint"
+        try:
+            self._manager = tf.train.CheckpointManager(checkpoint, folder, max_to_keep=2)
+        except ValueError as error:
+            raise self._damaged_index() from error
 
     def restore(self) -> int:
         """Restores the newest checkpoint, if there is one, and returns the images seen.
@@ -38,6 +42,9 @@ class RunCheckpoint:
         """
         path = self._manager.latest_checkpoint
         if path is None:
+            # TensorFlow only warns of a file that it cannot read; the run would begin anew.
+            if tf.io.gfile.exists(self._index):
+                raise self._damaged_index()
             return 0
         try:
             self._checkpoint.restore(path).assert_existing_objects_matched()
@@ -50,3 +57,8 @@ class RunCheckpoint:
         """Writes a checkpoint."""
         self._images_seen.assign(images_seen)
         self._manager.save(checkpoint_number=images_seen)
+
+    def _damaged_index(self) -> UserError:
+        return UserError(
+            f"{self._index} does not name a checkpoint; restore it, or delete its folder to begin anew"
+        )

@@ -26,6 +26,7 @@ def _halved(images: tf.Tensor) -> np.ndarray:
 
 @pytest.fixture(scope="module", params=[1, 3])
 def tiny(request):
+    keras.utils.set_random_seed(1)
     return build_networks(TINY, ImageSpec(16, request.param))
 
 
@@ -105,11 +106,11 @@ def test_the_first_resolution_does_not_fade(tiny):
 
 def test_a_code_depends_on_its_image_alone_and_a_critics_score_does_not(tiny, channels):
     images = _random(4, 16, 16, channels)
-    others = tf.concat([images[:1], -images[1:]], axis=0)
+    others = tf.concat([images[:1], 10 * images[1:]], axis=0)
     np.testing.assert_allclose(tiny.encoder(images)[0], tiny.encoder(others)[0], atol=1e-6)
     np.testing.assert_allclose(tiny.encoder(images)[:1], tiny.encoder(images[:1]), atol=1e-5)
-    # The minibatch standard deviation; -images has other variances within the group than images.
-    assert abs(tiny.discriminator(images)[0] - tiny.discriminator(others)[0]) > 1e-4
+    # The minibatch standard deviation of the group is another.
+    assert abs(tiny.discriminator(images)[0] - tiny.discriminator(others)[0]) > 1e-2
 
 
 def test_latents_are_normed_so_their_length_does_not_matter(tiny):

@@ -235,6 +235,13 @@ def test_a_damaged_checkpoint_is_named(source, settings, copy, damage):
         train(source, SPEC, settings, str(copy), Stopped())
 
 
+@pytest.mark.parametrize("content", ["", "garbage { !"])
+def test_a_damaged_index_of_checkpoints_does_not_begin_the_run_anew(source, settings, copy, content):
+    (copy / "checkpoints" / "checkpoint").write_text(content)
+    with pytest.raises(UserError, match=r"checkpoints/checkpoint does not name a checkpoint; "):
+        train(source, SPEC, settings, str(copy), Stopped())
+
+
 def test_a_missing_checkpoint_is_named(source, settings, copy):
     for path in (copy / "checkpoints").glob("ckpt-*"):
         path.unlink()
