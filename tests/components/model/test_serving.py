@@ -12,11 +12,10 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
-from proganomaly.components.errors import SettingsError
 from proganomaly.components.images.decode import decode_images
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import build_networks, to_network_range, to_uint8
-from proganomaly.components.model.scorer import AnomalyScorer, default_map_resolutions
+from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.settings import SCORE_COMPONENTS, NetworkSettings, ScoringSettings
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -303,23 +302,3 @@ def test_the_score_is_the_mean_robust_z_of_its_members(exported, in_process):
     assert set(calibrations) == set(SETTINGS.scoring.members)
     z = [(in_process[name] - each.median) / each.scale for name, each in calibrations.items()]
     np.testing.assert_allclose(in_process["score"], np.mean(z, axis=0), rtol=1e-4)
-
-
-def test_map_resolutions_follow_the_final_one():
-    assert [default_map_resolutions(size) for size in (4, 8, 16, 64)] == [(4,), (8,), (8, 16), (16, 32, 64)]
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("map_resolutions", (12,)),
-        ("coreset_size", 0),
-        ("smoothing", 0.6),
-        ("members", ()),
-        ("members", ("map_median",)),
-        ("false_positive_rate", 1.0),
-    ],
-)
-def test_impossible_scoring_settings_are_named(name, value):
-    with pytest.raises(SettingsError, match=rf"^{name} must .*; received "):
-        ScoringSettings(**{name: value})
