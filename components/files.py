@@ -6,6 +6,8 @@ from collections.abc import Iterator
 
 import tensorflow as tf
 
+from proganomaly.components.errors import UserError
+
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
@@ -34,3 +36,22 @@ def write_atomic(path: str, content: str | bytes) -> None:
     """Writes text (as UTF-8) or bytes to `path`; see `replacing`."""
     with replacing(path) as beside, tf.io.gfile.GFile(beside, "wb") as file:
         file.write(content.encode("utf-8") if isinstance(content, str) else content)
+
+
+def require_folder(name: str, path: str) -> None:
+    """Makes sure that a folder can be written to, before hours of work count on it.
+
+    Args:
+        name: What the folder is for, for the message.
+        path: The folder; it is made if it is missing.
+
+    Raises:
+        UserError: it is a file, or cannot be made or written to.
+    """
+    try:
+        tf.io.gfile.makedirs(path)
+        write_atomic(f"{path.rstrip('/')}/.writable", "")
+        tf.io.gfile.remove(f"{path.rstrip('/')}/.writable")
+    except (OSError, tf.errors.OpError) as error:
+        reason = str(getattr(error, "message", "") or error).partition(";")[0]
+        raise UserError(f"the {name} folder {path} cannot be written to: {reason}") from error

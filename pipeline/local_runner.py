@@ -11,7 +11,7 @@ from tfx.orchestration import metadata
 from tfx.orchestration.local.local_dag_runner import LocalDagRunner
 from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable.mlmd import execution_lib
-from tfx.types import Artifact
+from tfx.types import Artifact, standard_artifacts
 
 
 @dataclasses.dataclass(frozen=True)
@@ -41,6 +41,7 @@ def run_locally(pipeline: Pipeline) -> list[ComponentRun]:
         UserError: a component met something that the user can mend.
         KeyboardInterrupt: the run was interrupted.
     """
+    _forget_lost_pushes(pipeline)
     progress = _Progress(pipeline)
     # TFX's thousands of messages go to our handler alone; what Beam says goes nowhere below an error.
     logger = absl_logging.get_absl_logger()
@@ -56,6 +57,18 @@ def run_locally(pipeline: Pipeline) -> list[ComponentRun]:
     if progress.error is not None:
         raise progress.error
     return progress.runs
+
+
+def _forget_lost_pushes(pipeline: Pipeline) -> None:
+    """Makes Pusher push again what somebody has deleted from the serving directory.
+
+    The cache asks only whether Pusher's own copy of a model is there, so that copy goes too.
+    """
+    with metadata.Metadata(pipeline.metadata_connection_config) as handle:
+        for artifact in handle.store.get_artifacts_by_type(standard_artifacts.PushedModel.TYPE_NAME):
+            pushed = artifact.custom_properties["pushed_destination"].string_value
+            if pushed and not tf.io.gfile.exists(pushed) and tf.io.gfile.exists(artifact.uri):
+                tf.io.gfile.rmtree(artifact.uri)
 
 
 class _Progress(logging.Handler):

@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 import os
+import re
 from collections.abc import Iterator
 
 import tensorflow as tf
@@ -87,10 +88,10 @@ def _score(
     served: ServedModel, paths: list[tuple[str, str]], unreadable: list[tuple[str, str]]
 ) -> Iterator[tuple[str, Outputs]]:
     """Scores a batch; where one image breaks it, each image by itself."""
-    contents = [tf.io.gfile.GFile(path, "rb").read() for _, path in paths]
     try:
+        contents = [tf.io.gfile.GFile(path, "rb").read() for _, path in paths]
         outputs = served.explain(contents, len(contents), without=())
-    except tf.errors.InvalidArgumentError as error:
+    except tf.errors.OpError as error:
         if len(paths) > 1:
             for path in paths:
                 yield from _score(served, [path], unreadable)
@@ -103,8 +104,10 @@ def _score(
 
 def _reason(error: tf.errors.OpError) -> str:
     """Returns the sentence of TensorFlow's message that is about the image."""
-    lines = [line.strip() for line in error.message.splitlines() if line.strip()]
-    return next((line for line in lines if "image" in line.lower()), lines[0])[:200]
+    lines = [line.strip() for line in error.message.splitlines() if line.strip()] or [type(error).__name__]
+    sentence = next((line for line in lines if "image" in line.lower()), lines[0])
+    sentence = sentence.partition(" [[")[0].partition("; ")[0]
+    return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", sentence)[:200]
 
 
 def _picture(outputs: Outputs) -> bytes:

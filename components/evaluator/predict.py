@@ -33,7 +33,10 @@ class ServedModel:
         if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
             raise UserError(f"{path} holds no SavedModel")
         self.path = path
-        self._model = tf.saved_model.load(path)  # the signatures need it alive
+        try:
+            self._model = tf.saved_model.load(path)  # the signatures need it alive
+        except (OSError, ValueError, tf.errors.OpError) as error:
+            raise UserError(f"the SavedModel in {path} cannot be loaded: {str(error)[:200]}") from error
         if "explain" not in self._model.signatures:
             known = ", ".join(sorted(self._model.signatures))
             raise UserError(f"the model {path} needs the signature explain; it has {known or 'none'}")

@@ -91,7 +91,8 @@ def list_images(root: str) -> ImageListing:
     """
     root = root.rstrip("/") or "/"
     if not tf.io.gfile.isdir(root):
-        raise UserError(f"the image folder {root} does not exist")
+        state = "is a file" if tf.io.gfile.exists(root) else "does not exist"
+        raise UserError(f"the image folder {root} {state}")
     if tf.io.gfile.isdir(f"{root}/{TRAIN}"):
         return _list_by_kind(root)
     images = [ImageFile(path, TRAIN) for path in _files(root, "", nested=False)]

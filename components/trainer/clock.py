@@ -45,9 +45,10 @@ class Clock:
             self._last_tick, self._last_images = time.monotonic(), images_seen
 
     def tick_is_due(self) -> bool:
-        """Whether the run has come to another multiple of `images_per_tick`."""
+        """Whether the run has come to another multiple of `images_per_tick`, or to its end."""
         due = self._images_seen // self._settings.images_per_tick > self._ticks
-        return due and self._images_seen > self._last_images
+        ended = self._images_seen >= self._stages[-1].end
+        return ended or (due and self._images_seen > self._last_images)
 
     def checkpoint_is_due(self) -> bool:
         """Whether `checkpoint_seconds` have gone by since this last was true."""

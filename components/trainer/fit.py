@@ -1,10 +1,12 @@
 """The whole way from a pyramid to an exported model: what the component and the command line both call."""
 
+import dataclasses
 import hashlib
 import time
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.settings import ScoringSettings
 from proganomaly.components.records.pyramid_folder import split_folder
 from proganomaly.components.records.pyramid_record import fingerprint
 from proganomaly.components.settings import to_json
@@ -19,8 +21,19 @@ MINIMUM_CALIBRATION_IMAGES = 5
 
 
 def run_key(train_folder: str, spec: ImageSpec, settings: TrainerSettings, code_version: str) -> str:
-    """Names a run by its training images, settings and code: equal runs share their checkpoints."""
-    parts = [fingerprint(train_folder), to_json(spec), to_json(settings), code_version]
+    """Names a run by its training images, settings and code: equal runs share their checkpoints.
+
+    How the trained networks score, and how often a run reports, are no part of the name: after a change of
+    those the trained networks are used again.
+    """
+    training = dataclasses.replace(
+        settings,
+        scoring=ScoringSettings(),
+        images_per_tick=1,
+        images_per_snapshot=1,
+        checkpoint_seconds=0.0,
+    )
+    parts = [fingerprint(train_folder), to_json(spec), to_json(training), code_version]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

@@ -113,8 +113,9 @@ class TrainerSettings:
             if getattr(self, name) != 0:
                 check_range(name, getattr(self, name), 0, 1, exclusive=True)
         check_range("adam_epsilon", self.adam_epsilon, minimum=0, exclusive=True)
-        for name in ("ema_half_life", "seed", "checkpoint_seconds"):
+        for name in ("ema_half_life", "checkpoint_seconds"):
             check_range(name, getattr(self, name), minimum=0)
+        check_range("seed", self.seed, minimum=0, maximum=2**32 - 1)
         for name in ("shuffle_buffer", "images_per_tick", "images_per_snapshot"):
             check_range(name, getattr(self, name), minimum=1)
         check_choice("strategy", self.strategy, STRATEGIES)

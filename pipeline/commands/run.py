@@ -36,13 +36,14 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: Config, provenance: "Provenance") -> int:
-    from proganomaly.components.files import write_atomic
+    from proganomaly.components.files import require_folder, write_atomic
     from proganomaly.pipeline.local_runner import run_locally
     from proganomaly.pipeline.pipeline import create_pipeline
     from proganomaly.pipeline.summary import print_summary, summarize, write_summary
 
+    require_folder("output", config.output)
+    require_folder("serving", config.serving_directory)
     print(f"proganomaly: {config.data} -> {config.output}", flush=True)
-    os.makedirs(config.output, exist_ok=True)
     write_atomic(os.path.join(config.output, "config.yaml"), yaml.safe_dump(as_dict(config), sort_keys=False))
     try:
         runs = run_locally(create_pipeline(config, provenance))

@@ -1,5 +1,6 @@
 """`proganomaly score`: scores images with an exported model."""
 
+from proganomaly.components.errors import check_range
 from proganomaly.pipeline.commands.parser import make_parser
 
 
@@ -11,10 +12,14 @@ def main(argv: list[str]) -> int:
     parser.add_argument("images", help="an image (PNG, JPEG, BMP or GIF) or a folder of images")
     parser.add_argument("--model", required=True, help="folder of a SavedModel, or of its versions")
     parser.add_argument("--output", default="scores", help="folder to write to")
-    parser.add_argument("--batch_size", type=int, default=16, help="images scored at a time")
+    parser.add_argument("--batch-size", type=int, default=16, help="images scored at a time")
     options = parser.parse_args(argv)
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
+    from proganomaly.components.files import require_folder
     from proganomaly.pipeline.scoring import score_images
+
+    check_range("batch-size", options.batch_size, minimum=1)
+    require_folder("output", options.output)
 
     result = score_images(options.images, options.model, options.output, options.batch_size)
     print(

@@ -34,8 +34,11 @@ def main(argv: list[str]) -> int:
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
     import tensorflow as tf
 
+    from proganomaly.components.files import require_folder
+
     if not tf.io.gfile.isdir(options.records):
-        raise UserError(f"the folder of TFRecord pyramids {options.records} does not exist")
+        raise UserError(f"{options.records} is no folder of TFRecord pyramids")
+    require_folder("output", options.output)
     return _train(
         options.records, options.output, options.prefix, options.suffix, options.resolution, settings
     )

@@ -32,7 +32,16 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
             ["config", "--image.resolution=64", "--trainer.scoring.map_resolutions=[512]"],
             "map_resolutions must be at most the final resolution 64; received 512",
         ),
-        (["train", "nowhere", "--output=x"], "nowhere does not exist"),
+        (["run", "--data=a file"], "the image folder a file is a file"),
+        (["run", "--data=brick", "--output=a file"], "the output folder a file cannot be written to"),
+        (["run", "--data=brick", "--output=out", "--serving=a file"], "the serving folder a file cannot"),
+        (
+            ["run", "--data=brick", "--trainer.seed=4294967296"],
+            "seed must be at least 0 and at most 4294967295",
+        ),
+        (["train", "nowhere", "--output=x"], "nowhere is no folder of TFRecord pyramids"),
+        (["score", "brick", "--model=damaged"], "the SavedModel in damaged cannot be loaded"),
+        (["score", "brick", "--model=x", "--batch-size=0"], "batch-size must be at least 1; received 0"),
         (["score", "nowhere", "--model=x"], "nowhere does not exist"),
         (["score", "brick", "--model=nowhere"], "nowhere holds no SavedModel"),
         (["score", "empty", "--model=x"], "empty holds no images"),
@@ -42,6 +51,9 @@ def test_mistakes_get_one_line_and_exit_code_2(
     proganomaly: Command, tiny: list[str], folder: Path, arguments: list[str], expected: str
 ) -> None:
     (folder / "empty").mkdir(exist_ok=True)
+    (folder / "a file").touch()
+    (folder / "damaged").mkdir(exist_ok=True)
+    (folder / "damaged/saved_model.pb").write_bytes(b"no model")
     (folder / "list.yaml").write_text("- 1\n")
     (folder / "broken.yaml").write_text("a: [1\n")
     (folder / "binary.yaml").write_bytes(b"\xff\xfe\x00")

@@ -4,6 +4,7 @@ import csv
 import json
 import os
 import re
+import shutil
 import subprocess
 from collections.abc import Callable
 from pathlib import Path
@@ -61,6 +62,17 @@ def test_second_run_is_cached(
     assert after == before
 
 
+def test_deleted_model_is_pushed_again(
+    proganomaly: Command, tiny: list[str], folder: Path, first: subprocess.CompletedProcess[str]
+) -> None:
+    shutil.rmtree(folder / "out/serving")
+    again = proganomaly("run", "--data=brick", "--output=out", *tiny, cwd=folder)
+    assert again.returncode == 0, again.stderr
+    found = summary(folder)
+    assert (folder / found["pushed_model"] / "saved_model.pb").is_file()
+    assert [run["name"] for run in found["components"] if not run["cached"]] == ["Pusher"]
+
+
 def test_refused_model_is_not_pushed(
     proganomaly: Command, tiny: list[str], folder: Path, first: subprocess.CompletedProcess[str]
 ) -> None:
@@ -84,9 +96,11 @@ def test_score_writes_a_table_and_heatmaps(
         source = next((folder / "brick/test" / name).iterdir())
         (folder / "new" / f"{index} {name}.png").write_bytes(source.read_bytes())
     (folder / "new/broken.png").write_bytes(b"no image")
+    (folder / "new/dangling.png").symlink_to("nowhere.png")
     done = proganomaly("score", "new", "--model=out/serving", "--output=scores", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "broken.png: " in done.stdout
+    assert "broken.png: image_bytes[0] is not a PNG, JPEG, BMP or GIF image\n" in done.stdout
+    assert "dangling.png: " in done.stdout
     with open(folder / "scores/scores.csv") as file:
         rows = list(csv.DictReader(file))
     assert [row["file"] for row in rows] == ["0 scratch.png", "1 good.png"]
