@@ -11,7 +11,7 @@ from proganomaly.components.errors import UserError
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
-    """Yields a hidden path beside `path` to write to, and renames it into place when all went well.
+    """Yields a hidden path beside `path`, for a file or a folder; renames it into place when all went well.
 
     Folders are made as needed. The hidden name is unique, so two workers that write the same file do not
     meet: the last one wins.
@@ -27,7 +27,9 @@ def replacing(path: str) -> Iterator[str]:
         yield beside
         tf.io.gfile.rename(beside, path, overwrite=True)
     except BaseException:
-        if tf.io.gfile.exists(beside):
+        if tf.io.gfile.isdir(beside):
+            tf.io.gfile.rmtree(beside)
+        elif tf.io.gfile.exists(beside):
             tf.io.gfile.remove(beside)
         raise
 

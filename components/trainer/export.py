@@ -1,11 +1,10 @@
 """From trained networks to a SavedModel that scores images."""
 
 import json
-import uuid
 
 import tensorflow as tf
 
-from proganomaly.components.files import write_atomic
+from proganomaly.components.files import replacing, write_atomic
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import Networks, build_networks
 from proganomaly.components.model.scorer import AnomalyScorer
@@ -38,12 +37,11 @@ def export_model(
     scorer.fit(reference.batches(spec.resolution), settings.seed)
     scorer.calibrate(lambda: calibration.batches(spec.resolution))
     serving = ServingModel(scorer)
-    beside = f"{folder.rstrip('/')}-{uuid.uuid4().hex}"
-    tf.saved_model.save(serving, beside, signatures=serving.signatures())
-    write_atomic(f"{beside}/assets.extra/provenance.json", json.dumps(provenance, sort_keys=True) + "\n")
-    if tf.io.gfile.exists(folder):
-        tf.io.gfile.rmtree(folder)
-    tf.io.gfile.rename(beside, folder)
+    with replacing(folder) as beside:
+        tf.saved_model.save(serving, beside, signatures=serving.signatures())
+        write_atomic(f"{beside}/assets.extra/provenance.json", json.dumps(provenance, sort_keys=True) + "\n")
+        if tf.io.gfile.exists(folder):
+            tf.io.gfile.rmtree(folder)
     return scorer
 
 

@@ -52,19 +52,16 @@ class LossSettings:
         gradient_penalty: Weight (lambda) of the WGAN-GP penalty.
         gradient_target: The gradient norm that the penalty pulls towards.
         drift: Weight of D(real)^2, which keeps the critic's output near zero.
-        latent_scale: Standard deviation of the latents.
     """
 
     gradient_penalty: float = 10.0
     gradient_target: float = 1.0
     drift: float = 0.001
-    latent_scale: float = 1.0
 
     def __post_init__(self) -> None:
         check_range("gradient_penalty", self.gradient_penalty, minimum=0)
         check_range("gradient_target", self.gradient_target, minimum=0, exclusive=True)
         check_range("drift", self.drift, minimum=0)
-        check_range("latent_scale", self.latent_scale, minimum=0, exclusive=True)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -80,7 +77,7 @@ class TrainerSettings:
         adam_beta1: Adam's decay of the first moment, in [0, 1).
         adam_beta2: Adam's decay of the second moment, in [0, 1).
         adam_epsilon: Adam's small constant.
-        ema_half_life: Half-life in images of the moving averages of generator and encoder; 0 for none.
+        ema_half_life: Half-life in images of the networks' moving averages, which are exported; 0 for none.
         mirror_augment: Flip training images left to right at random.
         seed: Seed of initial weights, latents and the order of the data.
         shuffle_buffer: Records in the shuffle buffer.

@@ -125,9 +125,9 @@ class _ReplicaRandom:
         return tf.ensure_shape(part, [self._replica_batch, *values.shape[1:]])
 
 
-def _latents(state: TrainingState, settings: TrainerSettings, draw: _ReplicaRandom, stream: int) -> tf.Tensor:
+def _latents(state: TrainingState, draw: _ReplicaRandom, stream: int) -> tf.Tensor:
     latent_size = state.networks.generator.latent_size
-    return draw.normal(stream, [latent_size]) * settings.losses.latent_scale
+    return draw.normal(stream, [latent_size])
 
 
 def _update_discriminator(
@@ -140,7 +140,7 @@ def _update_discriminator(
     scale: float,
 ) -> tf.Tensor:
     networks = state.networks
-    latents = _latents(state, settings, draw, stream=0)
+    latents = _latents(state, draw, stream=0)
     fakes = networks.generator(latents, resolution=stage.resolution, alpha=fade)
     mixing = draw.uniform(2, [1, 1, 1])
     with tf.GradientTape() as tape:
@@ -161,7 +161,7 @@ def _update_generator_and_encoder(
     scale: float,
 ) -> tuple[tf.Tensor, tf.Tensor]:
     networks = state.networks
-    latents = _latents(state, settings, draw, stream=1)
+    latents = _latents(state, draw, stream=1)
     with tf.GradientTape() as generator_tape:
         fakes = networks.generator(latents, resolution=stage.resolution, alpha=fade)
         generator_loss = losses.generator_loss(networks.discriminator(fakes, alpha=fade))

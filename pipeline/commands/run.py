@@ -1,10 +1,14 @@
 """`proganomaly run`: the whole pipeline on this machine."""
 
+import contextlib
 import os
+from collections.abc import Iterator
 from typing import TYPE_CHECKING
 
 import yaml
+from filelock import FileLock, Timeout
 
+from proganomaly.components.errors import UserError
 from proganomaly.pipeline.commands.settings_parser import (
     make_settings_parser,
     parse_settings,
@@ -36,13 +40,20 @@ def main(argv: list[str]) -> int:
 
 
 def _run(config: Config, provenance: "Provenance") -> int:
-    from proganomaly.components.files import require_folder, write_atomic
+    from proganomaly.components.files import require_folder
+
+    require_folder("output", config.output)
+    require_folder("serving", config.serving_directory)
+    with _alone(config.output):
+        return _run_alone(config, provenance)
+
+
+def _run_alone(config: Config, provenance: "Provenance") -> int:
+    from proganomaly.components.files import write_atomic
     from proganomaly.pipeline.local_runner import run_locally
     from proganomaly.pipeline.pipeline import create_pipeline
     from proganomaly.pipeline.summary import print_summary, summarize, write_summary
 
-    require_folder("output", config.output)
-    require_folder("serving", config.serving_directory)
     print(f"proganomaly: {config.data} -> {config.output}", flush=True)
     write_atomic(os.path.join(config.output, "config.yaml"), yaml.safe_dump(as_dict(config), sort_keys=False))
     try:
@@ -53,3 +64,18 @@ def _run(config: Config, provenance: "Provenance") -> int:
     summary = summarize(config, runs)
     print_summary(summary, write_summary(config, summary))
     return 0
+
+
+@contextlib.contextmanager
+def _alone(output: str) -> Iterator[None]:
+    """Keeps a second run out of a local run folder: the two would write the same checkpoints."""
+    if "://" in output:
+        yield
+        return
+    try:
+        with FileLock(os.path.join(output, ".lock"), timeout=0):
+            yield
+    except Timeout:
+        raise UserError(
+            f"another run is at work in {output}; wait for it, or choose another --output"
+        ) from None

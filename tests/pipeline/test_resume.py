@@ -28,7 +28,12 @@ def test_killed_and_interrupted_training_goes_on(
             assert reached > seen
             if reached >= seen + 64:
                 break
+        process.send_signal(signal.SIGSTOP)
+        second = proganomaly(*command, cwd=folder)
+        assert second.returncode == 2
+        assert "another run is at work in killed" in second.stderr
         process.send_signal(blow)
+        process.send_signal(signal.SIGCONT)
         _, errors = process.communicate(timeout=120)
         assert process.returncode == exit_code
         assert "Traceback" not in errors
