@@ -6,17 +6,22 @@ from pathlib import Path
 
 import proganomaly.components
 
-# What every component's result depends on beside its own folder.
-_SHARED = ("images", "records", "model", "metrics")
+# What a component's result depends on beside its own folder.
+_LIBRARIES = {
+    "image_example_gen": ("images", "records"),
+    "pyramid": ("images", "records"),
+    "trainer": ("images", "records", "model"),
+    "evaluator": ("images", "records", "metrics"),
+}
 
 
 @functools.cache
 def code_version(component: str) -> str:
-    """Returns a hash of the sources that a component runs: its own and those of the plain libraries."""
+    """Returns a hash of the sources that a component runs: its own and those of its libraries."""
     root = Path(proganomaly.components.__path__[0])
     files = [
         path
-        for folder in (component, *_SHARED)
+        for folder in (component, *_LIBRARIES[component])
         for path in (root / folder).rglob("*")
         if path.suffix in (".py", ".html")
     ]

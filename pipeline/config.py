@@ -5,7 +5,7 @@ import os
 from importlib import resources
 from typing import Any
 
-from proganomaly.components.errors import UserError
+from proganomaly.components.errors import SettingsError, UserError
 from proganomaly.components.evaluator.settings import EvaluatorSettings
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
 from proganomaly.components.images.spec import ImageSpec
@@ -44,6 +44,9 @@ class Config:
     beam_pipeline_args: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
+        for name in ("output", "name"):
+            if not getattr(self, name).strip():
+                raise SettingsError(f"{name} must not be empty; received {getattr(self, name)!r}")
         self.trainer.scoring.check_resolution(self.image.resolution)
 
     @property

@@ -77,11 +77,17 @@ def _find_images(images: str) -> list[tuple[str, str]]:
         os.path.join(folder, name)
         for folder, _, names in tf.io.gfile.walk(images)
         for name in names
-        if name.lower().endswith(SUFFIXES)
+        if name.lower().endswith(SUFFIXES) and not _is_aside(os.path.relpath(folder, images))
     ]
     if not paths:
         raise UserError(f"{images} holds no images ({', '.join(SUFFIXES)})")
     return sorted((os.path.relpath(path, images), path) for path in paths)
+
+
+def _is_aside(folder: str) -> bool:
+    """Whether a folder is hidden, or holds the masks of an MVTec AD layout."""
+    parts = folder.split(os.sep)
+    return parts[0] == "ground_truth" or any(part.startswith(".") and part != "." for part in parts)
 
 
 def _score(
@@ -105,7 +111,8 @@ def _score(
 def _reason(error: tf.errors.OpError) -> str:
     """Returns the sentence of TensorFlow's message that is about the image."""
     lines = [line.strip() for line in error.message.splitlines() if line.strip()] or [type(error).__name__]
-    sentence = next((line for line in lines if "image" in line.lower()), lines[0])
+    told = [line for line in lines if "Detected at node" not in line and "{{node" not in line[:12]]
+    sentence = next((line for line in told if "image" in line.lower()), (told or lines)[-1])
     sentence = sentence.partition(" [[")[0].partition("; ")[0]
     return re.sub(r"^assertion failed: \[(.*)\]$", r"\1", sentence)[:200]
 

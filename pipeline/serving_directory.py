@@ -39,7 +39,7 @@ def newest_version(directory: str) -> str | None:
     names = [name.rstrip("/") for name in tf.io.gfile.listdir(directory)]
     for name in sorted((name for name in names if name.isdigit()), key=int, reverse=True):
         version = os.path.join(directory, name)
-        if tf.io.gfile.exists(os.path.join(version, "saved_model.pb")):
+        if _is_complete(version):
             return version
     return None
 
@@ -58,9 +58,10 @@ def plan_provenance(config: Config) -> Provenance:
     if newest is None:
         return Provenance(own, "")
     recorded = _recorded(newest)
-    if recorded is not None and recorded.fingerprint == own:
-        return recorded
-    return Provenance(own, newest)
+    if recorded is None or recorded.fingerprint != own:
+        return Provenance(own, newest)
+    # Old versions are cleared away in time; what is gone cannot be compared with.
+    return recorded if _is_complete(recorded.baseline_model) else Provenance(own, "")
 
 
 def _run_fingerprint(config: Config) -> str:
@@ -73,6 +74,10 @@ def _run_fingerprint(config: Config) -> str:
         *(code_version(name) for name in ("image_example_gen", "pyramid", "trainer")),
     ]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _is_complete(version: str) -> bool:
+    return tf.io.gfile.exists(os.path.join(version, "saved_model.pb"))
 
 
 def _recorded(version: str) -> Provenance | None:

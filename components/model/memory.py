@@ -51,9 +51,7 @@ class FeatureMemory(tf.Module):
         """Returns how far each location is from anything normal: float [N, side, side]."""
         vectors = tf.matmul(self.vectors(feature_map) - self.mean, self.whitening)
         # Image by image, since the table of distances is large: locations times references.
-        distances = tf.map_fn(
-            lambda own: nearest_distances(own, self.references, neighbours=1), vectors, parallel_iterations=2
-        )
+        distances = tf.map_fn(lambda own: nearest_distances(own, self.references, neighbours=1), vectors)
         return tf.reshape(distances, [-1, self.side, self.side])
 
     def calibrate(self, distances: np.ndarray) -> None:

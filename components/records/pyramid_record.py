@@ -160,12 +160,14 @@ def find_levels(folder: str, prefix: str | None = None, suffix: str | None = Non
     return levels
 
 
-def fingerprint(folder: str) -> str:
+def fingerprint(levels: dict[int, list[str]]) -> str:
     """Returns a hash of the pyramid's content, independent of the order and the sharding of its records.
 
     It covers the number of images and every image at the smallest resolution.
+
+    Args:
+        levels: What `find_levels` returned.
     """
-    levels = find_levels(folder)
     # A sum of hashes is the same in any order and, unlike an exclusive or, sees an image that comes twice.
     total = count = 0
     for path in levels[min(levels)]:

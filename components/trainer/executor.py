@@ -11,7 +11,7 @@ from tfx.types import artifact_utils
 from tfx.utils import io_utils, path_utils
 
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.records.pyramid_folder import read_pyramid_info, split_folder
+from proganomaly.components.records.pyramid_folder import read_pyramid_info
 from proganomaly.components.settings import from_json
 from proganomaly.components.trainer.fit import fit_model, run_key, split_source
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -72,7 +72,7 @@ def _run_folder(
     run_root = exec_properties["run_root"]
     if not run_root:
         return model_run
-    key = run_key(split_folder(pyramid, "train"), spec, settings, exec_properties["code_version"])
+    key = run_key(split_source(pyramid, "train"), spec, settings, exec_properties["code_version"])
     folder = os.path.join(run_root, key)
     tf.io.gfile.makedirs(folder)
     return folder

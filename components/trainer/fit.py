@@ -20,7 +20,7 @@ from proganomaly.components.trainer.summaries import write_anomaly_maps
 MINIMUM_CALIBRATION_IMAGES = 5
 
 
-def run_key(train_folder: str, spec: ImageSpec, settings: TrainerSettings, code_version: str) -> str:
+def run_key(reference: PyramidSource, spec: ImageSpec, settings: TrainerSettings, code_version: str) -> str:
     """Names a run by its training images, settings and code: equal runs share their checkpoints.
 
     How the trained networks score, and how often a run reports, are no part of the name: after a change of
@@ -33,7 +33,7 @@ def run_key(train_folder: str, spec: ImageSpec, settings: TrainerSettings, code_
         images_per_snapshot=1,
         checkpoint_seconds=0.0,
     )
-    parts = [fingerprint(train_folder), to_json(spec), to_json(training), code_version]
+    parts = [fingerprint(reference.levels), to_json(spec), to_json(training), code_version]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
@@ -74,8 +74,8 @@ def fit_model(
             )
     if calibration.images < MINIMUM_CALIBRATION_IMAGES:
         raise UserError(
-            f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; "
-            f"{calibration.folder} holds {calibration.images}"
+            f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; received "
+            f"{calibration.images}: add normal images, or raise ingest.calibration_share"
         )
     report(
         f"{reference.images:,} images to train on, {calibration.images:,} held out for calibration; "

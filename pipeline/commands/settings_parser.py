@@ -13,7 +13,7 @@ def make_settings_parser(command: str, description: str) -> CommandParser:
         command, description + " Settings may stand in a YAML file and be overridden by dotted options."
     )
     parser.add_argument("--config", action="config", help="YAML file of settings")
-    parser.add_argument("--preset", help="a named starting point, such as demo; write it first")
+    parser.add_argument("--preset", help="a named starting point, such as demo; whatever else is given wins")
     parser.add_class_arguments(Config, None)
     return parser
 
@@ -41,8 +41,9 @@ def require_data(config: Config) -> None:
 
 
 def _with_preset(argv: list[str]) -> list[str]:
-    """Turns `--preset NAME` into the configuration file that it stands for."""
-    words = []
+    """Turns `--preset NAME`, wherever it stands, into a configuration file before everything else."""
+    words: list[str] = []
+    preset: list[str] = []
     arguments = iter(argv)
     for word in arguments:
         name, equals, value = word.partition("=")
@@ -50,5 +51,5 @@ def _with_preset(argv: list[str]) -> list[str]:
             words.append(word)
             continue
         value = value if equals else next(arguments, "")
-        words.extend(["--config", preset_path(value)])
-    return words
+        preset = ["--config", preset_path(value)]
+    return preset + words

@@ -8,7 +8,10 @@ from proganomaly.pipeline.commands.parser import check_yaml_files, make_parser
 
 
 def main(argv: list[str]) -> int:
-    """Trains and exports a model into `OUTPUT/model`; checkpoints and logs go to `OUTPUT/run`."""
+    """Trains and exports a model into `OUTPUT/model`; checkpoints and logs go to `OUTPUT/run/<key>`.
+
+    The key names the images, settings and code: other ones never go on from these checkpoints.
+    """
     parser = make_parser(
         "train",
         "Train on a folder of TFRecord pyramids and export the model. The folder is one that the pipeline "
@@ -39,6 +42,7 @@ def main(argv: list[str]) -> int:
     if not tf.io.gfile.isdir(options.records):
         raise UserError(f"{options.records} is no folder of TFRecord pyramids")
     require_folder("output", options.output)
+    tf.get_logger().setLevel("ERROR")
     return _train(
         options.records, options.output, options.prefix, options.suffix, options.resolution, settings
     )
@@ -55,7 +59,8 @@ def _train(
     from proganomaly.components.images.spec import ImageSpec
     from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
     from proganomaly.components.trainer.dataset import PyramidSource
-    from proganomaly.components.trainer.fit import fit_model, split_source
+    from proganomaly.components.trainer.fit import fit_model, run_key, split_source
+    from proganomaly.pipeline.code_version import code_version
 
     if has_splits(records):
         reference, calibration = (split_source(records, split) for split in ("train", "calibration"))
@@ -65,14 +70,17 @@ def _train(
             PyramidSource(records, prefix, suffix, hold_out=split) for split in ("train", "calibration")
         )
         fit = ImageSpec().fit
+    spec = ImageSpec(resolution or reference.largest, reference.channels, fit)
     model = os.path.join(output, "model")
     try:
         fit_model(
             reference,
             calibration,
-            ImageSpec(resolution or reference.largest, reference.channels, fit),
+            spec,
             settings,
-            run_folder=os.path.join(output, "run"),
+            run_folder=os.path.join(
+                output, "run", run_key(reference, spec, settings, code_version("trainer"))
+            ),
             model_folder=model,
             provenance={},
             report=lambda line: print(line, flush=True),

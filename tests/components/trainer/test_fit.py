@@ -62,16 +62,16 @@ def test_maps_cannot_be_finer_than_the_images(refused, tiny):
 
 def test_a_run_is_named_by_images_settings_and_code(tiny, folder, tmp_path):
     settings = tiny.settings()
-    key = run_key(folder, SPEC, settings, "1")
-    assert run_key(folder, SPEC, tiny.settings(), "1") == key
+    key = run_key(PyramidSource(folder), SPEC, settings, "1")
+    assert run_key(PyramidSource(folder), SPEC, tiny.settings(), "1") == key
     # The same images in other files are the same images.
     same = tiny.folders(tmp_path / "same", tiny.make_images(12), shards=3)
-    assert run_key(same, SPEC, settings, "1") == key
+    assert run_key(PyramidSource(same), SPEC, settings, "1") == key
     fewer = tiny.folders(tmp_path / "fewer", tiny.make_images(11))
     others = [
-        run_key(fewer, SPEC, settings, "1"),
-        run_key(folder, ImageSpec(8, 1, "pad"), settings, "1"),
-        run_key(folder, SPEC, dataclasses.replace(settings, seed=2), "1"),
-        run_key(folder, SPEC, settings, "2"),
+        run_key(PyramidSource(fewer), SPEC, settings, "1"),
+        run_key(PyramidSource(folder), ImageSpec(8, 1, "pad"), settings, "1"),
+        run_key(PyramidSource(folder), SPEC, dataclasses.replace(settings, seed=2), "1"),
+        run_key(PyramidSource(folder), SPEC, settings, "2"),
     ]
     assert len({key, *others}) == 5
