@@ -155,11 +155,19 @@ def _find_mask(image_path: str, masks: set[str]) -> str | None:
     return next((name for name in (f"{beside}_mask.png", f"{beside}.png") if name in masks), None)
 
 
+def _names(folder: str) -> list[str]:
+    """Returns what a folder holds, sorted."""
+    try:
+        return sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
+    except UnicodeDecodeError as error:
+        raise UserError(f"{folder} holds a file whose name is not UTF-8: {error.object!r}") from error
+
+
 def _folders(folder: str) -> list[str]:
     """Returns the names of the visible folders in `folder`, sorted; none when it does not exist."""
     if not tf.io.gfile.isdir(folder):
         return []
-    names = sorted(name.rstrip("/") for name in tf.io.gfile.listdir(folder))
+    names = _names(folder)
     return [name for name in names if not name.startswith(".") and tf.io.gfile.isdir(f"{folder}/{name}")]
 
 
@@ -168,7 +176,7 @@ def _files(root: str, folder: str, nested: bool = True) -> Iterator[str]:
     start = f"{root}/{folder}".rstrip("/")
     if not tf.io.gfile.isdir(start):
         return
-    for name in sorted(name.rstrip("/") for name in tf.io.gfile.listdir(start)):
+    for name in _names(start):
         path = f"{folder}/{name}" if folder else name
         if name.startswith("."):
             continue

@@ -128,3 +128,10 @@ def test_fingerprint_follows_images_and_masks(tmp_path):
     seen.append(take())
     assert len(set(seen)) == len(seen)
     assert take() == seen[-1]
+
+
+def test_name_that_is_not_utf8_is_told(tmp_path):
+    with open(os.fsencode(tmp_path) + b"/\xff\xfe.png", "wb") as file:
+        file.write(b"x")
+    with pytest.raises(UserError, match=r"holds a file whose name is not UTF-8: b'.*\\xff\\xfe.png'"):
+        list_images(str(tmp_path))
