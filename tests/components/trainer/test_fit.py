@@ -50,9 +50,7 @@ def test_the_final_level_must_be_there(refused, tiny, tmp_path):
 
 def test_calibration_needs_images(refused, tiny, tmp_path):
     few = tiny.folders(tmp_path / "few", tiny.make_images(4))
-    with pytest.raises(
-        UserError, match=r"^calibration needs at least 5 .*; received 4: add"
-    ):
+    with pytest.raises(UserError, match=r"^calibration needs at least 5 .*; received 4: add"):
         refused(calibration=few)
 
 
