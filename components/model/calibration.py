@@ -69,6 +69,12 @@ class Calibration:
         return float(np.interp(-false_positive_rate, -self.survival, self.knots))
 
 
+def median_and_deviation(values: np.ndarray) -> tuple[float, float]:
+    """Returns the median and the median absolute deviation times 1.4826, of values of any shape."""
+    median = float(np.median(values))
+    return median, _MAD_TO_SIGMA * float(np.median(np.abs(values - median)))
+
+
 def calibrate(scores: np.ndarray) -> Calibration:
     """Fits a calibration to the scores of held-out normal images.
 
@@ -81,10 +87,10 @@ def calibrate(scores: np.ndarray) -> Calibration:
     if len(scores) < 2 or not np.isfinite(scores).all():
         raise ValueError(f"calibration needs two or more finite scores; received {len(scores)}")
     ordered = np.sort(scores.astype(np.float64))
-    median = float(np.median(ordered))
+    median, deviation = median_and_deviation(ordered)
     # Scores that hardly vary, or not at all, must not blow up the z of the next image.
     floor = max(1e-6, 1e-4 * abs(median))
-    scale = max(float(np.median(np.abs(ordered - median))) * _MAD_TO_SIGMA, floor)
+    scale = max(deviation, floor)
     survival = 1.0 - (np.arange(len(ordered)) + 0.5) / len(ordered)
     body = max(int(np.sum(survival >= _TAIL_SHARE)), 2)
     knots, survival = ordered[:body], survival[:body]

@@ -5,6 +5,7 @@ import math
 import numpy as np
 import tensorflow as tf
 
+from proganomaly.components.model.calibration import median_and_deviation
 from proganomaly.components.model.coreset import Reservoir, greedy_coreset
 from proganomaly.components.model.scoring import nearest_distances
 
@@ -56,8 +57,7 @@ class FeatureMemory(tf.Module):
 
     def calibrate(self, distances: np.ndarray) -> None:
         """Learns what is usual from the distances of held-out normal images, [N, side, side]."""
-        self.location = float(np.median(distances))
-        spread = 1.4826 * float(np.median(np.abs(distances - self.location)))
+        self.location, spread = median_and_deviation(distances)
         self.scale = max(spread, 1e-6)
 
     def anomaly_map(self, feature_map: tf.Tensor) -> tf.Tensor:

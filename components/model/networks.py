@@ -221,6 +221,11 @@ class Networks:
         """Returns all weights, in an order that depends on the settings alone."""
         return [*self.generator.variables, *self.discriminator.variables, *self.encoder.variables]
 
+    def assign(self, source: "Networks") -> None:
+        """Copies all weights of `source`, which may live in another distribution strategy."""
+        for own, other in zip(self.variables(), source.variables(), strict=True):
+            own.assign(other.numpy())
+
 
 def build_networks(settings: NetworkSettings, spec: ImageSpec) -> Networks:
     """Creates the networks with all weights of all resolutions.

@@ -108,14 +108,13 @@ class AnomalyScorer(tf.Module):
     def explain(self, images: tf.Tensor) -> Explanation:
         """Scores images, float [N, H, W, C] in [-1, 1], by every component."""
         anomaly_map = self._anomaly_map(images)
-        reconstructions = self.generator(self.encoder(images))
+        features = self.encoder.features(images)
+        reconstructions = self.generator(self.encoder.latent(features))
         components = {
             "map_top": top_share(anomaly_map),
             "map_max": tf.reduce_max(anomaly_map, axis=[1, 2]),
             "map_mean": tf.reduce_mean(anomaly_map, axis=[1, 2]),
-            "encoder_knn": nearest_distances(
-                self.encoder.features(images), self.encoder_references, self.settings.neighbours
-            ),
+            "encoder_knn": nearest_distances(features, self.encoder_references, self.settings.neighbours),
             "pixel_residual": pixel_residual(images, reconstructions),
         }
         return Explanation(components, anomaly_map, to_uint8(reconstructions))

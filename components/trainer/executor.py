@@ -13,6 +13,7 @@ from tfx.utils import io_utils, path_utils
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.records.pyramid_folder import read_pyramid_info
 from proganomaly.components.settings import from_json
+from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.fit import fit_model, run_key, split_source
 from proganomaly.components.trainer.settings import TrainerSettings
 
@@ -40,10 +41,11 @@ class Executor(base_executor.BaseExecutor):
         model_run = artifact_utils.get_single_uri(output_dict["model_run"])
         settings = from_json(TrainerSettings, exec_properties["settings"])
         spec = read_pyramid_info(pyramid).spec
-        run_folder = _run_folder(exec_properties, pyramid, spec, settings, model_run)
+        reference = split_source(pyramid, "train")
+        run_folder = _run_folder(exec_properties, reference, spec, settings, model_run)
         serving_folder = path_utils.serving_model_dir(model)
         fit_model(
-            split_source(pyramid, "train"),
+            reference,
             split_source(pyramid, "calibration"),
             spec,
             settings,
@@ -59,7 +61,7 @@ class Executor(base_executor.BaseExecutor):
 
 def _run_folder(
     exec_properties: dict[str, Any],
-    pyramid: str,
+    reference: PyramidSource,
     spec: ImageSpec,
     settings: TrainerSettings,
     model_run: str,
@@ -72,7 +74,7 @@ def _run_folder(
     run_root = exec_properties["run_root"]
     if not run_root:
         return model_run
-    key = run_key(split_source(pyramid, "train"), spec, settings, exec_properties["code_version"])
+    key = run_key(reference, spec, settings, exec_properties["code_version"])
     folder = os.path.join(run_root, key)
     tf.io.gfile.makedirs(folder)
     return folder

@@ -48,6 +48,5 @@ def export_model(
 def plain_copy(networks: Networks, spec: ImageSpec, settings: TrainerSettings) -> Networks:
     """Copies networks out of their strategy into ordinary variables."""
     copy = build_networks(settings.networks, spec)
-    for source, target in zip(networks.variables(), copy.variables(), strict=True):
-        target.assign(source.numpy())
+    copy.assign(networks)
     return copy

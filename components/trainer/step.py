@@ -41,8 +41,7 @@ def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     keras.utils.set_random_seed(settings.seed)
     networks = build_networks(settings.networks, spec)
     averages = build_networks(settings.networks, spec)
-    for source, target in zip(networks.variables(), averages.variables(), strict=True):
-        target.assign(source)
+    averages.assign(networks)
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
         optimizers[name] = keras.optimizers.Adam(

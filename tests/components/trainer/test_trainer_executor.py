@@ -11,6 +11,7 @@ from proganomaly.components.model.settings import ScoringSettings
 from proganomaly.components.records.pyramid_folder import PyramidInfo, write_pyramid_info
 from proganomaly.components.settings import from_json, to_json
 from proganomaly.components.trainer import component, executor
+from proganomaly.components.trainer.fit import split_source
 from proganomaly.components.trainer.settings import TrainerSettings
 
 SPEC = ImageSpec(8, 1)
@@ -75,9 +76,11 @@ def test_the_run_outlives_the_attempt_and_is_in_the_artifact(done):
 
 
 def test_equal_attempts_share_a_folder_and_others_do_not(done, settings):
+    reference = split_source(str(done / "pyramid"), "train")
+
     def folder(**changes):
         properties = {"run_root": str(done / "runs"), "code_version": "1", **changes}
-        return executor._run_folder(properties, str(done / "pyramid"), SPEC, settings, "elsewhere")
+        return executor._run_folder(properties, reference, SPEC, settings, "elsewhere")
 
     (run,) = (done / "runs").iterdir()
     assert folder() == str(run)
