@@ -20,26 +20,44 @@ class NetworkSettings:
     Attributes:
         fmap_base: Feature maps of the whole pyramid; doubling it doubles every width below fmap_max.
         fmap_max: The largest number of feature maps of a layer.
+        feature_maps_at: Width of the block by resolution, where it differs from the formula.
         latent_size: Length of the latent vector.
         leaky_slope: Slope of LeakyReLU for negative inputs, in [0, 1).
+        epsilon: Small constant of pixel norm and minibatch standard deviation.
+        use_bias: Give every layer a learned offset.
+        weight_scaling: Equalized learning rate: scale weights at run time rather than at the start.
+        normalize_latents: Pixel-norm the latents before the generator's first layer.
         fused_scaling: Scale and convolve in one strided operation; the same function, cheaper.
         minibatch_stddev_group: Images per group of the discriminator's minibatch standard deviation.
+        label_count: Classes of a conditional GAN; 0 for none. The generator takes a one-hot label behind each
+            latent, the discriminator names the class, the encoder's code holds both.
     """
 
     fmap_base: int | None = None
     fmap_max: int | None = None
+    feature_maps_at: dict[int, int] = dataclasses.field(default_factory=dict)
     latent_size: int | None = None
     leaky_slope: float = 0.2
+    epsilon: float = 1e-8
+    use_bias: bool = True
+    weight_scaling: bool = True
+    normalize_latents: bool = True
     fused_scaling: bool = True
     minibatch_stddev_group: int = 4
+    label_count: int = 0
 
     def __post_init__(self) -> None:
         for name in ("fmap_base", "fmap_max", "latent_size"):
             if getattr(self, name) is not None:
                 check_range(name, getattr(self, name), minimum=1)
+        for resolution, width in self.feature_maps_at.items():
+            check_choice("a resolution in feature_maps_at", resolution, RESOLUTIONS)
+            check_range(f"feature_maps_at[{resolution}]", width, minimum=1)
         if self.leaky_slope != 0:
             check_range("leaky_slope", self.leaky_slope, 0, 1, exclusive=True)
+        check_range("epsilon", self.epsilon, minimum=0, exclusive=True)
         check_range("minibatch_stddev_group", self.minibatch_stddev_group, minimum=1)
+        check_range("label_count", self.label_count, minimum=0)
 
     def for_resolution(self, resolution: int) -> "NetworkSettings":
         """Returns the settings with every None filled in for networks of this final resolution."""
@@ -54,6 +72,8 @@ class NetworkSettings:
     def feature_maps(self, resolution: int) -> int:
         """Returns the width of the block at `resolution`; the settings must be filled in."""
         assert self.fmap_base is not None and self.fmap_max is not None, "call for_resolution first"
+        if resolution in self.feature_maps_at:
+            return self.feature_maps_at[resolution]
         return max(1, min(self.fmap_base * 2 // resolution, self.fmap_max))
 
 

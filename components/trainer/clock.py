@@ -28,7 +28,7 @@ class Clock:
         self._stages, self._stage, self._settings = stages, stages[0], settings
         self._started = self._last_tick = self._last_checkpoint = time.monotonic()
         self._images_seen = self._last_images = images_seen
-        self._ticks = images_seen // settings.images_per_tick
+        self._ticks = images_seen // settings.logging.images_per_tick
         self._compiled: Stage | None = None
         self.images_per_second = 0.0
 
@@ -46,13 +46,13 @@ class Clock:
 
     def tick_is_due(self) -> bool:
         """Whether the run has come to another multiple of `images_per_tick`, or to its end."""
-        due = self._images_seen // self._settings.images_per_tick > self._ticks
+        due = self._images_seen // self._settings.logging.images_per_tick > self._ticks
         ended = self._images_seen >= self._stages[-1].end
         return ended or (due and self._images_seen > self._last_images)
 
     def checkpoint_is_due(self) -> bool:
         """Whether `checkpoint_seconds` have gone by since this last was true."""
-        if time.monotonic() - self._last_checkpoint < self._settings.checkpoint_seconds:
+        if time.monotonic() - self._last_checkpoint < self._settings.checkpoints.seconds:
             return False
         self._last_checkpoint = time.monotonic()
         return True
@@ -62,7 +62,7 @@ class Clock:
         now = time.monotonic()
         self.images_per_second = (self._images_seen - self._last_images) / max(now - self._last_tick, 1e-9)
         self._last_tick, self._last_images = now, self._images_seen
-        self._ticks = self._images_seen // self._settings.images_per_tick
+        self._ticks = self._images_seen // self._settings.logging.images_per_tick
         side, total = self._stage.resolution, self._stages[-1].end
         phase = f"fade-in {self._stage.alpha(self._images_seen):.2f}" if self._stage.fading else "stable"
         values = "  ".join(f"{name[0].upper()} {value:7.3f}" for name, value in losses.items())

@@ -4,10 +4,12 @@ import tensorflow as tf
 
 from proganomaly.components.errors import SettingsError
 from proganomaly.components.trainer.schedule import Stage
+from proganomaly.components.trainer.settings import ExecutionSettings
 
 
-def create_strategy(name: str) -> tf.distribute.Strategy:
-    """Returns the strategy of that name; see `TrainerSettings.strategy`."""
+def create_strategy(settings: ExecutionSettings) -> tf.distribute.Strategy:
+    """Returns the strategy that the settings name."""
+    name = settings.strategy
     if name == "default":
         return tf.distribute.get_strategy()
     if name == "one_device":

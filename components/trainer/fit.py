@@ -13,7 +13,7 @@ from proganomaly.components.settings import to_json
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.loop import Report, train
-from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.settings import CheckpointSettings, LoggingSettings, TrainerSettings
 from proganomaly.components.trainer.summaries import write_anomaly_maps
 
 # Fewer say nothing of the tail that a threshold lies in.
@@ -29,9 +29,8 @@ def run_key(reference: PyramidSource, spec: ImageSpec, settings: TrainerSettings
     training = dataclasses.replace(
         settings,
         scoring=ScoringSettings(),
-        images_per_tick=1,
-        images_per_snapshot=1,
-        checkpoint_seconds=0.0,
+        checkpoints=CheckpointSettings(),
+        logging=LoggingSettings(),
     )
     parts = [fingerprint(reference.levels), to_json(spec), to_json(training), code_version]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]

@@ -53,7 +53,7 @@ def train(
         UserError: a setting does not fit the data or the devices, or training diverged.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
-    strategy = create_strategy(settings.strategy)
+    strategy = create_strategy(settings.execution)
     stages = schedule.stages(settings.schedule, spec.resolution)
     check_batch_sizes(stages, strategy)
     with strategy.scope():
@@ -62,7 +62,7 @@ def train(
         images_seen = checkpoint.restore()
         # A checkpoint has the rate that it was trained with; the settings may have another by now.
         for optimizer in state.optimizers.values():
-            optimizer.learning_rate = settings.learning_rate
+            optimizer.learning_rate = settings.optimizer.learning_rate
     if images_seen:
         report(f"going on from the checkpoint at {images_seen:,} images")
     summaries = RunSummaries(run_folder, state, source, settings, images_seen)
@@ -123,8 +123,8 @@ def _batches(
         stage.batch_size,
         position=images_seen,
         seed=settings.seed,
-        shuffle_buffer=settings.shuffle_buffer,
-        mirror_augment=settings.mirror_augment,
+        shuffle_buffer=settings.data.shuffle_buffer,
+        mirror_augment=settings.data.mirror_augment,
     )
     # Every worker reads everything and takes its part of each batch: the order is then the same for any
     # number of workers.

@@ -45,7 +45,10 @@ def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
         optimizers[name] = keras.optimizers.Adam(
-            settings.learning_rate, settings.adam_beta1, settings.adam_beta2, settings.adam_epsilon
+            settings.optimizer.learning_rate,
+            settings.optimizer.beta1,
+            settings.optimizer.beta2,
+            settings.optimizer.epsilon,
         )
         optimizers[name].build(getattr(networks, name).trainable_variables)
     return TrainingState(networks, averages, optimizers)

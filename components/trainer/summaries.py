@@ -35,7 +35,7 @@ class RunSummaries:
         self._writer = tf.summary.create_file_writer(f"{run_folder}/tensorboard")
         self._stats = f"{run_folder}/stats.jsonl"
         self._lines = _lines_up_to(self._stats, images_seen)
-        self._snapshot = images_seen // settings.images_per_snapshot
+        self._snapshot = images_seen // settings.logging.images_per_snapshot
 
     def tick(
         self, stage: Stage, images_seen: int, losses: dict[str, float], images_per_second: float
@@ -53,12 +53,12 @@ class RunSummaries:
         self._writer.flush()
         self._lines.append(json.dumps({"images_seen": images_seen, **values}))
         write_atomic(self._stats, "\n".join(self._lines) + "\n")
-        if images_seen // self._settings.images_per_snapshot > self._snapshot:
+        if images_seen // self._settings.logging.images_per_snapshot > self._snapshot:
             self.snapshot(stage, images_seen)
 
     def snapshot(self, stage: Stage, images_seen: int) -> None:
         """Writes the grid of samples and the strips of reconstructions."""
-        self._snapshot = images_seen // self._settings.images_per_snapshot
+        self._snapshot = images_seen // self._settings.logging.images_per_snapshot
         alpha = tf.constant(stage.alpha(images_seen), tf.float32) if stage.fading else None
         samples = self._samples(stage.resolution, alpha, images_seen)
         strips = self._strips(stage.resolution, alpha)

@@ -14,7 +14,7 @@ TINY = [
     "--image.channels=1",
     "--trainer.networks={fmap_base: 64, fmap_max: 8}",
     "--trainer.schedule={initial_resolution: 8, fading_images: 48, stable_images: 32, final_images: 64}",
-    "--trainer.images_per_tick=16",
+    "--trainer.logging.images_per_tick=16",
     "--trainer.scoring.coreset_size=256",
     "--evaluator.min_image_auroc=0",
 ]

@@ -16,7 +16,7 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["run"], "data is missing"),
         (["run", "--data=brick", "--image.resolution=100"], "resolution must be one of 4, 8"),
         (["run", "--data=brick", "--image.resolutoin=64"], "did you mean --image.resolution?"),
-        (["run", "--data=brick", "--trainer.learning_rate=fast"], "trainer.learning_rate must be float"),
+        (["run", "--data=brick", "--trainer.ema_half_life=long"], "trainer.ema_half_life must be int"),
         (
             ["run", "--data=brick", "--image.resolution=8", "--trainer.schedule.initial_resolution=16"],
             "initial_resolution must be at most the final resolution 8; received 16",

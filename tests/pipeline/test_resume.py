@@ -19,7 +19,7 @@ def test_killed_and_interrupted_training_goes_on(
     proganomaly: Command, start: Callable[..., subprocess.Popen[str]], tiny: list[str], folder: Path
 ) -> None:
     command = ["run", "--data=brick", "--output=killed", *tiny, "--trainer.schedule.final_images=320"]
-    command += ["--trainer.checkpoint_seconds=0"]
+    command += ["--trainer.checkpoints.seconds=0"]
     seen = 0
     for blow, exit_code in ((signal.SIGKILL, -signal.SIGKILL), (signal.SIGINT, 130)):
         process = start(*command, cwd=folder)

@@ -8,7 +8,12 @@ import tensorflow as tf
 
 from proganomaly.components.model.settings import NetworkSettings
 from proganomaly.components.records.pyramid_record import encode_pyramid_record, level_name
-from proganomaly.components.trainer.settings import ScheduleSettings, TrainerSettings
+from proganomaly.components.trainer.settings import (
+    DataSettings,
+    LoggingSettings,
+    ScheduleSettings,
+    TrainerSettings,
+)
 
 TINY_NETWORKS = NetworkSettings(fmap_base=64, fmap_max=8, latent_size=8)
 
@@ -41,6 +46,16 @@ def write_levels(images: np.ndarray, smallest: int, path_of) -> None:
         resolution *= 2
 
 
+def replaced(settings, changes: dict):
+    """Replaces settings; a dictionary stands for changes of a nested group."""
+    groups = {
+        name: replaced(getattr(settings, name), value)
+        for name, value in changes.items()
+        if isinstance(value, dict) and dataclasses.is_dataclass(getattr(settings, name))
+    }
+    return dataclasses.replace(settings, **{**changes, **groups})
+
+
 class Tiny:
     """The helpers of this file, as test files cannot import it."""
 
@@ -65,18 +80,16 @@ class Tiny:
 
     @staticmethod
     def settings(schedule: dict | None = None, **changes) -> TrainerSettings:
-        """A run of three stages at 8 pixels: 4 stable, 8 fading in, 8 stable."""
+        """A run of three stages at 8 pixels: 4 stable, 8 fading in, 8 stable; groups as dictionaries."""
         stages = {"stable_images": 32, "fading_images": 48, "final_images": 32, "batch_size": 8}
         settings = TrainerSettings(
             networks=TINY_NETWORKS,
             schedule=ScheduleSettings(**{**stages, **(schedule or {})}),
-            images_per_tick=16,
-            images_per_snapshot=64,
+            data=DataSettings(shuffle_buffer=16, mirror_augment=True),
+            logging=LoggingSettings(images_per_tick=16, images_per_snapshot=64),
             ema_half_life=100,
-            shuffle_buffer=16,
-            mirror_augment=True,
         )
-        return dataclasses.replace(settings, **changes)
+        return replaced(settings, changes)
 
 
 @pytest.fixture(scope="session")

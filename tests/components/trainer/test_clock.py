@@ -78,7 +78,7 @@ def test_a_fading_stage_shows_its_alpha(begin, time):
 
 
 def test_checkpoints_are_due_by_the_clock(begin, time):
-    clock, _ = begin(checkpoint_seconds=30)
+    clock, _ = begin(checkpoints={"seconds": 30})
     due = []
     for _ in range(10):
         time[0] += 10

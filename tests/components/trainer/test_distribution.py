@@ -12,6 +12,7 @@ from proganomaly.components.errors import SettingsError
 from proganomaly.components.settings import to_json
 from proganomaly.components.trainer.distribution import check_batch_sizes, create_strategy
 from proganomaly.components.trainer.schedule import Stage
+from proganomaly.components.trainer.settings import ExecutionSettings
 
 # In a process of its own: logical devices can only be made before TensorFlow's first use of them.
 CHILD = """
@@ -22,7 +23,7 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.settings import from_json
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.loop import train
-from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.settings import ExecutionSettings, TrainerSettings
 
 records, folder, settings = sys.argv[1:]
 settings = from_json(TrainerSettings, settings)
@@ -30,7 +31,7 @@ cpu = tf.config.list_physical_devices("CPU")[0]
 tf.config.set_logical_device_configuration(cpu, [tf.config.LogicalDeviceConfiguration()] * 2)
 
 def run(strategy, folder):
-    here = dataclasses.replace(settings, strategy=strategy)
+    here = dataclasses.replace(settings, execution=ExecutionSettings(strategy=strategy))
     state = train(PyramidSource(records), ImageSpec(8, 1), here, folder, print).state
     return [np.array(v) for v in (*state.networks.variables(), *state.averages.variables())]
 
@@ -79,8 +80,10 @@ def test_two_devices_give_the_weights_of_one(tiny, tmp_path):
 
 
 def test_strategies_by_name():
-    assert isinstance(create_strategy("one_device"), tf.distribute.OneDeviceStrategy)
-    assert create_strategy("default").num_replicas_in_sync == 1
+    assert isinstance(
+        create_strategy(ExecutionSettings(strategy="one_device")), tf.distribute.OneDeviceStrategy
+    )
+    assert create_strategy(ExecutionSettings()).num_replicas_in_sync == 1
 
 
 def test_replicas_must_share_every_batch():

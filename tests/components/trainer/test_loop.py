@@ -78,7 +78,7 @@ def source(tiny, tmp_path_factory) -> PyramidSource:
 @pytest.fixture(scope="module")
 def settings(tiny):
     # No checkpoint by the clock: where a run can be taken up is then known.
-    return tiny.settings(checkpoint_seconds=1e6)
+    return tiny.settings(checkpoints={"seconds": 1e6})
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +147,7 @@ def test_a_run_that_was_interrupted_ends_in_the_same_weights(source, settings, w
 
 
 def test_a_run_that_was_killed_ends_in_the_same_weights(source, tiny, whole, tmp_path):
-    settings = tiny.settings(checkpoint_seconds=0)
+    settings = tiny.settings(checkpoints={"seconds": 0})
     command = [sys.executable, "-c", CHILD, source.folder, str(tmp_path), to_json(settings)]
     with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
         for line in child.stdout:
@@ -177,7 +177,7 @@ def test_a_finished_run_is_not_trained_again(source, settings, whole):
 
 def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(source, tiny, copy, interrupted):
     # A checkpoint knows the rate that it was trained with: the settings' must win.
-    settings = tiny.settings(checkpoint_seconds=1e6, learning_rate=1e12)
+    settings = tiny.settings(checkpoints={"seconds": 1e6}, optimizer={"learning_rate": 1e12})
     with pytest.raises(
         UserError, match=r"^training diverged: the \w+ loss is (nan|-?inf) after 80 images; low"
     ):

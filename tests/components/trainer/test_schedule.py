@@ -8,10 +8,9 @@ from hypothesis import assume, given
 
 from proganomaly.components.errors import SettingsError
 from proganomaly.components.model.settings import NetworkSettings
-from proganomaly.components.settings import from_json, to_json
 from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.schedule import Stage
-from proganomaly.components.trainer.settings import ScheduleSettings, TrainerSettings
+from proganomaly.components.trainer.settings import ScheduleSettings
 
 RESOLUTION = st.sampled_from([4, 8, 16, 64, 1024])
 IMAGES = st.integers(0, 1000)
@@ -135,26 +134,3 @@ def test_work_grows_with_the_resolution():
 def test_impossible_schedules_are_named(changes, message):
     with pytest.raises(SettingsError, match=message):
         ScheduleSettings(**changes)
-
-
-@pytest.mark.parametrize(
-    "name, value",
-    [
-        ("learning_rate", 0),
-        ("adam_beta1", 1.0),
-        ("ema_half_life", -1),
-        ("images_per_tick", 0),
-        ("strategy", "many"),
-        ("seed", -1),
-    ],
-)
-def test_impossible_trainer_settings_are_named(name, value):
-    with pytest.raises(SettingsError, match=rf"^{name} must be .*; received {value!r}$"):
-        TrainerSettings(**{name: value})
-
-
-def test_settings_survive_json():
-    settings = TrainerSettings(
-        networks=NetworkSettings(fmap_max=8), schedule=ScheduleSettings(batch_sizes={8: 4, 16: 2}), seed=7
-    )
-    assert from_json(TrainerSettings, to_json(settings)) == settings
