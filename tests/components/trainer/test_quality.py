@@ -1,0 +1,51 @@
+"""The generator's measures: taken on the images they should be taken on, and the same every time."""
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.metrics.generation.similarity import ms_ssim
+from proganomaly.components.metrics.generation.sliced_wasserstein import image_distances
+from proganomaly.components.model.networks import build_networks, to_uint8
+from proganomaly.components.trainer.dataset import PyramidSource
+from proganomaly.components.trainer.quality import measure_generator
+from proganomaly.components.trainer.settings import LoggingSettings
+
+
+@pytest.fixture(scope="module")
+def networks(tiny):
+    keras.utils.set_random_seed(4)
+    return build_networks(tiny.networks, ImageSpec(8, 1))
+
+
+@pytest.fixture(scope="module")
+def source(tiny, tmp_path_factory):
+    return PyramidSource(tiny.folders(tmp_path_factory.mktemp("pyramid"), tiny.make_images(40)))
+
+
+def test_measures_are_those_of_the_first_images_and_as_many_generated_ones(networks, source):
+    settings = LoggingSettings(metrics=("swd", "ms_ssim"), metric_images=20)
+    measured = measure_generator(networks, source, 8, settings, seed=7)
+    latents = tf.random.stateless_normal([20, networks.generator.latent_size], [7, 0])
+    generated = to_uint8(networks.generator(latents, resolution=8)).numpy()
+    real = np.concatenate(list(source.batches(8)))[:20]
+    assert measured == {
+        "quality/swd_8": (expected := image_distances(real, generated, seed=7)[8]),
+        "quality/swd": expected,
+        "quality/ms_ssim": pytest.approx(ms_ssim(generated[:10], generated[10:]).mean()),
+    }
+
+
+def test_equal_arguments_give_equal_values_and_another_seed_gives_others(networks, source):
+    settings = LoggingSettings(metrics=("swd", "ms_ssim"))
+    first, again, other = (measure_generator(networks, source, 8, settings, seed) for seed in (1, 1, 2))
+    assert first == again
+    assert all(first[name] != other[name] for name in first)
+
+
+def test_a_metric_that_is_not_asked_for_is_not_taken(networks, source):
+    assert measure_generator(networks, source, 8, LoggingSettings(), seed=1) == {}
+    only = measure_generator(networks, source, 4, LoggingSettings(metrics=("swd",)), seed=1)
+    assert list(only) == ["quality/swd_4", "quality/swd"]
