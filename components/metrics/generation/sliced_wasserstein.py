@@ -49,7 +49,7 @@ class PatchSample:
         """Returns patches, [N * patches, C, side * side]."""
         side = min(PATCH_SIDE, level)
         places = level - side + 1
-        windows = np.lib.stride_tricks.sliding_window_view(band, (side, side), axis=(1, 2))
+        windows = np.lib.stride_tricks.sliding_window_view(band, (1, side, side, 1))
         if level < SMALLEST_LEVEL:
             return windows.reshape(-1, band.shape[-1], side * side)
         random = self._random.setdefault(level, np.random.default_rng([self._seed, level]))
