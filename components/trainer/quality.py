@@ -5,6 +5,16 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from proganomaly.components.metrics.generation.extractor import (
+    FeatureExtractor,
+    frechet_name,
+    load_extractor,
+)
+from proganomaly.components.metrics.generation.features import (
+    frechet_distance,
+    kernel_distance,
+    precision_and_recall,
+)
 from proganomaly.components.metrics.generation.similarity import ms_ssim
 from proganomaly.components.metrics.generation.sliced_wasserstein import PatchSample, descriptor_distances
 from proganomaly.components.model.networks import Networks, to_uint8
@@ -12,6 +22,7 @@ from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.settings import LoggingSettings
 
 _BATCH = 32
+_FEATURE_METRICS = ("frechet", "kid", "precision_recall")
 
 
 def measure_generator(
@@ -31,10 +42,18 @@ def measure_generator(
 
     Returns:
         Values by name: `quality/swd_<level>` and their mean `quality/swd` (0 is best), `quality/ms_ssim`
-        over pairs of generated images (the lower, the more they vary).
+        over pairs of generated images (the lower, the more they vary); `quality/frechet[<extractor>]` (or
+        `quality/fid`, see `frechet_name`) and `quality/kid[<extractor>]` (0 is best),
+        `quality/precision[<extractor>]` and `quality/recall[<extractor>]` (1 is best). Without a path in
+        `settings.feature_extractor`, the extractor is `discriminator`: its 4x4 maps before the minibatch
+        standard deviation, averaged over their places. Those values tell runs of one data set and resolution
+        apart, no more: each run has a discriminator of its own.
+
+    Raises:
+        UserError: the feature extractor cannot be loaded, or not take such images.
     """
     count = min(settings.metric_images, source.images)
-    measures = _Measures(settings.metrics, seed)
+    measures = _Measures(settings.metrics, _extractor(networks, settings), seed)
     for images in _real_images(source, resolution, count):
         measures.add_real(images)
     for images in _generated_images(networks, resolution, count, seed):
@@ -45,18 +64,17 @@ def measure_generator(
 class _Measures:
     """Gathers what the measures need, batch by batch: never all images at once."""
 
-    def __init__(self, names: tuple[str, ...], seed: int) -> None:
-        self._names, self._seed = names, seed
+    def __init__(self, names: tuple[str, ...], extractor: FeatureExtractor | None, seed: int) -> None:
+        self._names, self._extractor, self._seed = names, extractor, seed
         self._patches = PatchSample(seed), PatchSample(seed)
+        self._features: tuple[list[np.ndarray], list[np.ndarray]] = [], []
         self._similarities: list[np.ndarray] = []
 
     def add_real(self, images: np.ndarray) -> None:
-        if "swd" in self._names:
-            self._patches[0].add(images)
+        self._add(0, images)
 
     def add_generated(self, images: np.ndarray) -> None:
-        if "swd" in self._names:
-            self._patches[1].add(images)
+        self._add(1, images)
         if "ms_ssim" in self._names:
             pairs = len(images) // 2
             self._similarities.append(ms_ssim(images[:pairs], images[pairs : 2 * pairs]))
@@ -69,7 +87,36 @@ class _Measures:
             values["swd"] = float(np.mean(list(distances.values())))
         if "ms_ssim" in self._names:
             values["ms_ssim"] = float(np.mean(np.concatenate(self._similarities)))
+        return values | self._feature_values()
+
+    def _add(self, side: int, images: np.ndarray) -> None:
+        if "swd" in self._names:
+            self._patches[side].add(images)
+        if self._extractor:
+            self._features[side].append(self._extractor(images))
+
+    def _feature_values(self) -> dict[str, float]:
+        if not self._extractor:
+            return {}
+        real, generated = (np.concatenate(parts) for parts in self._features)
+        name = self._extractor.name
+        values = {}
+        if "frechet" in self._names:
+            values[frechet_name(name, real.shape[1])] = frechet_distance(real, generated)
+        if "kid" in self._names:
+            values[f"kid[{name}]"] = kernel_distance(real, generated, seed=self._seed)
+        if "precision_recall" in self._names:
+            values[f"precision[{name}]"], values[f"recall[{name}]"] = precision_and_recall(real, generated)
         return values
+
+
+def _extractor(networks: Networks, settings: LoggingSettings) -> FeatureExtractor | None:
+    """Returns what makes the features, None where no measure asks for them."""
+    if not set(settings.metrics) & set(_FEATURE_METRICS):
+        return None
+    if settings.feature_extractor:
+        return load_extractor(settings.feature_extractor)
+    return FeatureExtractor("discriminator", networks.discriminator.trunk)
 
 
 def _real_images(source: PyramidSource, resolution: int, count: int) -> Iterator[np.ndarray]:

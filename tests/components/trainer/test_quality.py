@@ -6,9 +6,10 @@ import pytest
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.metrics.generation.features import frechet_distance
 from proganomaly.components.metrics.generation.similarity import ms_ssim
 from proganomaly.components.metrics.generation.sliced_wasserstein import image_distances
-from proganomaly.components.model.networks import build_networks, to_uint8
+from proganomaly.components.model.networks import build_networks, to_network_range, to_uint8
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.quality import measure_generator
 from proganomaly.components.trainer.settings import LoggingSettings
@@ -49,3 +50,35 @@ def test_a_metric_that_is_not_asked_for_is_not_taken(networks, source):
     assert measure_generator(networks, source, 8, LoggingSettings(), seed=1) == {}
     only = measure_generator(networks, source, 4, LoggingSettings(metrics=("swd",)), seed=1)
     assert list(only) == ["quality/swd_4", "quality/swd"]
+
+
+def test_features_are_the_discriminators_unless_a_file_is_named(networks, source, tmp_path):
+    wanted = ("frechet", "kid", "precision_recall")
+    own = measure_generator(networks, source, 8, LoggingSettings(metrics=wanted), seed=3)
+    names = ["frechet", "kid", "precision", "recall"]
+    assert list(own) == [f"quality/{name}[discriminator]" for name in names]
+
+    real = np.concatenate(list(source.batches(8)))
+    latents = [
+        tf.random.stateless_normal([count, networks.generator.latent_size], [3, start])
+        for start, count in ((0, 32), (32, 8))
+    ]
+    generated = to_uint8(networks.generator(tf.concat(latents, 0), resolution=8))
+    features = [
+        tf.reduce_mean(networks.discriminator.trunk(to_network_range(images)), axis=[1, 2]).numpy()
+        for images in (real, generated)
+    ]
+    assert own["quality/frechet[discriminator]"] == pytest.approx(frechet_distance(*features), rel=1e-3)
+
+    pool = keras.Sequential([keras.Input((8, 8, 1)), keras.layers.GlobalAveragePooling2D()])
+    pool.save(tmp_path / "mean brightness.keras")
+    settings = LoggingSettings(metrics=wanted, feature_extractor=str(tmp_path / "mean brightness.keras"))
+    measured = measure_generator(networks, source, 8, settings, seed=3)
+    assert list(measured) == [f"quality/{name}[mean brightness]" for name in names]
+    brightness = [images.mean(axis=(1, 2)) / 127.5 - 1 for images in (real, generated.numpy())]
+    # In one dimension: squared differences of the means and of the deviations.
+    expected = sum(
+        (moment(brightness[0]) - moment(brightness[1])) ** 2
+        for moment in (np.mean, lambda values: np.std(values, ddof=1))
+    )
+    assert measured["quality/frechet[mean brightness]"] == pytest.approx(expected, rel=1e-4)
