@@ -5,7 +5,9 @@ needs: the generator is told the resolution, discriminator and encoder read it o
 resolution fades in, `alpha` in [0, 1] is the weight of the new layers; `alpha=None` is the stable phase
 and builds no cross-fade at all.
 
-Images are float [N, H, W, C] in [-1, 1]; latents are float [N, latent_size].
+Images are float [N, H, W, C] in [-1, 1]. The generator's input is a code, float [N, code_size]: a latent, and
+behind it a one-hot label where the GAN is conditional. The networks compute in the data type of their input;
+images, scores and codes come out as float32.
 """
 
 import dataclasses
@@ -15,10 +17,13 @@ import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.layers import (
+    CHANNELS_FIRST,
+    CHANNELS_LAST,
     HE_GAIN,
     ChannelBias,
     EqualizedConv2D,
     EqualizedDense,
+    channel_axis,
     downscale2d,
     lerp,
     minibatch_stddev,
@@ -45,87 +50,135 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
-class Generator(keras.Model):
-    """Latents to images: dense -> 4x4 -> convolutions that double the resolution -> linear toRGB."""
+class _Builder:
+    """Makes the layers of one network the way the settings say."""
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec) -> None:
-        super().__init__(name="generator")
-        self.slope = settings.leaky_slope
-        assert settings.latent_size is not None
-        self.latent_size = settings.latent_size
-        self.final_resolution = spec.resolution
-        maps = settings.feature_maps
-        # The gain follows the original: He's, divided by 4.
-        self.dense = EqualizedDense(
-            settings.latent_size, maps(4) * 16, gain=HE_GAIN / 4, use_bias=False, name="4x4_dense"
+    def __init__(self, settings: NetworkSettings, data_format: str) -> None:
+        self.settings, self.data_format = settings, data_format
+        self.maps = settings.feature_maps
+
+    def conv(
+        self,
+        inputs: int,
+        filters: int,
+        name: str,
+        kernel_size: int = 3,
+        gain: float = HE_GAIN,
+        scaling: str | None = None,
+    ) -> EqualizedConv2D:
+        return EqualizedConv2D(
+            inputs,
+            filters,
+            kernel_size,
+            gain,
+            scaling,
+            fused_scaling=self.settings.fused_scaling,
+            use_bias=self.settings.use_bias,
+            weight_scaling=self.settings.weight_scaling,
+            data_format=self.data_format,
+            name=name,
         )
-        self.dense_bias = ChannelBias(maps(4), name="4x4_bias")
-        self.conv = EqualizedConv2D(maps(4), maps(4), name="4x4_conv")
-        self.to_rgb = {"4": EqualizedConv2D(maps(4), spec.channels, 1, gain=1.0, name="4x4_to_rgb")}
+
+    def dense(
+        self, inputs: int, units: int, name: str, gain: float = HE_GAIN, use_bias: bool = True
+    ) -> EqualizedDense:
+        return EqualizedDense(
+            inputs,
+            units,
+            gain,
+            use_bias=use_bias and self.settings.use_bias,
+            weight_scaling=self.settings.weight_scaling,
+            name=name,
+        )
+
+
+class Generator(keras.Model):
+    """Codes to images: dense -> 4x4 -> convolutions that double the resolution -> linear toRGB."""
+
+    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+        super().__init__(name="generator", autocast=False)
+        assert settings.latent_size is not None
+        self.settings, self.data_format = settings, data_format
+        self.latent_size, self.label_count = settings.latent_size, settings.label_count
+        self.code_size = self.latent_size + self.label_count
+        self.final_resolution = spec.resolution
+        build, maps = _Builder(settings, data_format), settings.feature_maps
+        # The gain follows the original: He's, divided by 4.
+        self.dense = build.dense(
+            self.code_size, maps(4) * 16, gain=HE_GAIN / 4, use_bias=False, name="4x4_dense"
+        )
+        self.dense_bias = ChannelBias(maps(4), data_format, name="4x4_bias") if settings.use_bias else None
+        self.conv = build.conv(maps(4), maps(4), name="4x4_conv")
+        self.to_rgb = {"4": build.conv(maps(4), spec.channels, "4x4_to_rgb", kernel_size=1, gain=1.0)}
         self.blocks: dict[str, list[EqualizedConv2D]] = {}
         for resolution in resolutions_up_to(spec.resolution)[1:]:
             name = f"{resolution}x{resolution}"
             self.blocks[str(resolution)] = [
-                EqualizedConv2D(
-                    maps(resolution // 2),
-                    maps(resolution),
-                    scaling="up",
-                    fused_scaling=settings.fused_scaling,
-                    name=f"{name}_conv_up",
-                ),
-                EqualizedConv2D(maps(resolution), maps(resolution), name=f"{name}_conv"),
+                build.conv(maps(resolution // 2), maps(resolution), f"{name}_conv_up", scaling="up"),
+                build.conv(maps(resolution), maps(resolution), f"{name}_conv"),
             ]
-            self.to_rgb[str(resolution)] = EqualizedConv2D(
-                maps(resolution), spec.channels, 1, gain=1.0, name=f"{name}_to_rgb"
+            self.to_rgb[str(resolution)] = build.conv(
+                maps(resolution), spec.channels, f"{name}_to_rgb", kernel_size=1, gain=1.0
             )
         self.built = True
 
     def call(
-        self, latents: tf.Tensor, resolution: int | None = None, alpha: tf.Tensor | None = None
+        self, codes: tf.Tensor, resolution: int | None = None, alpha: tf.Tensor | None = None
     ) -> tf.Tensor:
         """Returns images [N, resolution, resolution, C]; the final resolution if None."""
         resolution = resolution or self.final_resolution
-        x = self.dense(pixel_norm(latents))
+        if self.settings.normalize_latents:
+            codes = pixel_norm(codes, self.settings.epsilon)
+        x = self.dense(codes)
         x = tf.reshape(x, [-1, BASE_RESOLUTION, BASE_RESOLUTION, x.shape[-1] // 16])
-        x = self._activate(self.dense_bias(x))
+        if self.data_format == CHANNELS_FIRST:
+            x = _to_channels_first(x)
+        x = self._activate(self.dense_bias(x) if self.dense_bias else x)
         x = previous = self._activate(self.conv(x))
         for level in resolutions_up_to(resolution)[1:]:
             previous = x
             for conv in self.blocks[str(level)]:
                 x = self._activate(conv(x))
-        images = self.to_rgb[str(resolution)](x)
+        images = self._image(x, resolution)
         if alpha is None or resolution == BASE_RESOLUTION:
             return images
-        return lerp(upscale2d(self.to_rgb[str(resolution // 2)](previous)), images, alpha)
+        return lerp(upscale2d(self._image(previous, resolution // 2)), images, alpha)
+
+    def _image(self, x: tf.Tensor, resolution: int) -> tf.Tensor:
+        images = self.to_rgb[str(resolution)](x)
+        if self.data_format == CHANNELS_FIRST:
+            images = _to_channels_last(images)
+        return tf.cast(images, tf.float32)
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
-        return pixel_norm(tf.nn.leaky_relu(x, self.slope))
+        x = tf.nn.leaky_relu(x, self.settings.leaky_slope)
+        return pixel_norm(x, self.settings.epsilon, channel_axis(self.data_format))
 
 
 class ConvolutionalTrunk(keras.layers.Layer):
     """Images to 4x4 feature maps: what discriminator and encoder have in common."""
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec, **kwargs: object) -> None:
-        super().__init__(**kwargs)
-        self.slope = settings.leaky_slope
-        maps = settings.feature_maps
+    def __init__(
+        self,
+        settings: NetworkSettings,
+        spec: ImageSpec,
+        data_format: str = CHANNELS_LAST,
+        **kwargs: object,
+    ) -> None:
+        super().__init__(autocast=False, **kwargs)
+        self.slope, self.data_format = settings.leaky_slope, data_format
+        build, maps = _Builder(settings, data_format), settings.feature_maps
         self.from_rgb: dict[str, EqualizedConv2D] = {}
         self.blocks: dict[str, list[EqualizedConv2D]] = {}
         for resolution in resolutions_up_to(spec.resolution):
             name = f"{resolution}x{resolution}"
-            self.from_rgb[str(resolution)] = EqualizedConv2D(
-                spec.channels, maps(resolution), 1, name=f"{name}_from_rgb"
+            self.from_rgb[str(resolution)] = build.conv(
+                spec.channels, maps(resolution), f"{name}_from_rgb", kernel_size=1
             )
             if resolution > BASE_RESOLUTION:
                 self.blocks[str(resolution)] = [
-                    EqualizedConv2D(maps(resolution), maps(resolution), name=f"{name}_conv"),
-                    EqualizedConv2D(
-                        maps(resolution),
-                        maps(resolution // 2),
-                        scaling="down",
-                        fused_scaling=settings.fused_scaling,
-                        name=f"{name}_conv_down",
-                    ),
+                    build.conv(maps(resolution), maps(resolution), f"{name}_conv"),
+                    build.conv(maps(resolution), maps(resolution // 2), f"{name}_conv_down", scaling="down"),
                 ]
         self.built = True
 
@@ -134,79 +187,96 @@ class ConvolutionalTrunk(keras.layers.Layer):
         return self.feature_maps(images, alpha)[BASE_RESOLUTION]
 
     def feature_maps(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> dict[int, tf.Tensor]:
-        """Returns the activations at every resolution R: float [N, R, R, D].
+        """Returns the activations at every resolution R: float [N, R, R, D], or [N, D, R, R].
 
         They are tapped behind the first convolution of each block, before it scales down; the one of 4x4 is
         the trunk's output.
         """
         resolution = images.shape[1]
-        x = self._activate(self.from_rgb[str(resolution)](images))
+        x = self._from_rgb(images, resolution)
         taps = {}
         for level in reversed(resolutions_up_to(resolution)[1:]):
             conv, conv_down = self.blocks[str(level)]
             taps[level] = self._activate(conv(x))
             x = self._activate(conv_down(taps[level]))
             if alpha is not None and level == resolution:
-                smaller = self.from_rgb[str(level // 2)](downscale2d(images))
-                x = lerp(self._activate(smaller), x, alpha)
+                x = lerp(self._from_rgb(downscale2d(images), level // 2), x, alpha)
         taps[BASE_RESOLUTION] = x
         return taps
+
+    def _from_rgb(self, images: tf.Tensor, resolution: int) -> tf.Tensor:
+        if self.data_format == CHANNELS_FIRST:
+            images = _to_channels_first(images)
+        return self._activate(self.from_rgb[str(resolution)](images))
 
     def _activate(self, x: tf.Tensor) -> tf.Tensor:
         return tf.nn.leaky_relu(x, self.slope)
 
 
 class Discriminator(keras.Model):
-    """Images to one score each, higher = more real (a critic: no sigmoid)."""
+    """Images to one score each, higher = more real (a critic: no sigmoid), and to label logits."""
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec) -> None:
-        super().__init__(name="discriminator")
-        self.slope = settings.leaky_slope
-        self.group = settings.minibatch_stddev_group
-        maps = settings.feature_maps
-        self.trunk = ConvolutionalTrunk(settings, spec, name="trunk")
-        self.conv = EqualizedConv2D(maps(4) + 1, maps(4), name="4x4_conv")
-        self.dense = EqualizedDense(maps(4) * 16, maps(2), name="4x4_dense")
-        self.score = EqualizedDense(maps(2), 1, gain=1.0, name="score")
+    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+        super().__init__(name="discriminator", autocast=False)
+        self.settings, self.data_format = settings, data_format
+        build, maps = _Builder(settings, data_format), settings.feature_maps
+        self.trunk = ConvolutionalTrunk(settings, spec, data_format, name="trunk")
+        self.conv = build.conv(maps(4) + 1, maps(4), "4x4_conv")
+        self.dense = build.dense(maps(4) * 16, maps(2), "4x4_dense")
+        self.score = build.dense(maps(2), 1 + settings.label_count, "score", gain=1.0)
         self.built = True
 
-    def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns float [N]."""
-        x = minibatch_stddev(self.trunk(images, alpha=alpha), self.group)
-        x = tf.nn.leaky_relu(self.conv(x), self.slope)
-        x = tf.reshape(x, [x.shape[0], x.shape[1] * x.shape[2] * x.shape[3]])
-        x = tf.nn.leaky_relu(self.dense(x), self.slope)
-        return tf.squeeze(self.score(x), axis=-1)
+    def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None, parts: int = 1) -> tf.Tensor:
+        """Returns scores, float [N]; see `scores_and_logits`."""
+        return self.scores_and_logits(images, alpha, parts)[0]
+
+    def scores_and_logits(
+        self, images: tf.Tensor, alpha: tf.Tensor | None = None, parts: int = 1
+    ) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns scores [N] and the logits of the labels [N, label_count].
+
+        Args:
+            images: float [N, R, R, C].
+            alpha: Weight of the newest layers, None in a stable phase.
+            parts: Equal parts of the batch whose minibatch statistics are kept apart.
+        """
+        settings = self.settings
+        x = self.trunk(images, alpha=alpha)
+        x = minibatch_stddev(x, settings.minibatch_stddev_group, parts, settings.epsilon, self.data_format)
+        x = tf.nn.leaky_relu(self.conv(x), settings.leaky_slope)
+        x = tf.nn.leaky_relu(self.dense(_flattened(x, self.data_format)), settings.leaky_slope)
+        outputs = self.score(tf.cast(x, tf.float32))
+        return outputs[:, 0], outputs[:, 1:]
 
 
 class Encoder(keras.Model):
-    """Images to latents.
+    """Images to codes.
 
     Berg et al. 2019 take the discriminator without its last layer. Ours differs twice: it has no minibatch
     standard deviation, so that a code depends on its image alone, and it ends in a linear layer, since the
     output of a LeakyReLU can hardly be negative as half of a normal latent is.
     """
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec) -> None:
-        super().__init__(name="encoder")
+    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+        super().__init__(name="encoder", autocast=False)
         assert settings.latent_size is not None
-        self.slope = settings.leaky_slope
-        maps = settings.feature_maps
-        self.trunk = ConvolutionalTrunk(settings, spec, name="trunk")
-        self.conv = EqualizedConv2D(maps(4), maps(4), name="4x4_conv")
-        self.dense = EqualizedDense(maps(4) * 16, maps(2), name="4x4_dense")
-        self.latent = EqualizedDense(maps(2), settings.latent_size, gain=1.0, name="latent")
+        self.slope, self.data_format = settings.leaky_slope, data_format
+        build, maps = _Builder(settings, data_format), settings.feature_maps
+        self.trunk = ConvolutionalTrunk(settings, spec, data_format, name="trunk")
+        self.conv = build.conv(maps(4), maps(4), "4x4_conv")
+        self.dense = build.dense(maps(4) * 16, maps(2), "4x4_dense")
+        self.latent = build.dense(maps(2), settings.latent_size + settings.label_count, "latent", gain=1.0)
         self.built = True
 
     def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns latents [N, latent_size]."""
+        """Returns codes, float [N, code_size]."""
         return self.latent(self.features(images, alpha))
 
     def features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns the activations before the last layer, [N, feature_maps(2)]."""
+        """Returns the activations before the last layer, float [N, feature_maps(2)]."""
         x = tf.nn.leaky_relu(self.conv(self.trunk(images, alpha=alpha)), self.slope)
-        x = tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
-        return tf.nn.leaky_relu(self.dense(x), self.slope)
+        x = tf.nn.leaky_relu(self.dense(_flattened(x, self.data_format)), self.slope)
+        return tf.cast(x, tf.float32)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -227,10 +297,47 @@ class Networks:
             own.assign(other.numpy())
 
 
-def build_networks(settings: NetworkSettings, spec: ImageSpec) -> Networks:
+def build_networks(settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> Networks:
     """Creates the networks with all weights of all resolutions.
 
     Initial values come from Keras' global random state: `keras.utils.set_random_seed` fixes them.
+
+    Args:
+        settings: Widths and shape.
+        spec: Final resolution and channels.
+        data_format: Of the feature maps inside; images are [N, H, W, C] in any case.
     """
     settings = settings.for_resolution(spec.resolution)
-    return Networks(Generator(settings, spec), Discriminator(settings, spec), Encoder(settings, spec))
+    return Networks(
+        Generator(settings, spec, data_format),
+        Discriminator(settings, spec, data_format),
+        Encoder(settings, spec, data_format),
+    )
+
+
+def make_codes(latents: tf.Tensor, labels: tf.Tensor, label_count: int) -> tf.Tensor:
+    """Returns the generator's input: latents [N, L] with one-hot labels behind them, if there are any.
+
+    Args:
+        latents: float [N, latent_size].
+        labels: Class of each image, int [N]; without meaning where `label_count` is 0.
+        label_count: Number of classes.
+    """
+    if not label_count:
+        return latents
+    return tf.concat([latents, tf.one_hot(labels, label_count, dtype=latents.dtype)], axis=-1)
+
+
+def _flattened(x: tf.Tensor, data_format: str) -> tf.Tensor:
+    """Flattens 4x4 feature maps in the order of channels_last, which the weights behind are made for."""
+    if data_format == CHANNELS_FIRST:
+        x = _to_channels_last(x)
+    return tf.reshape(x, [-1, x.shape[1] * x.shape[2] * x.shape[3]])
+
+
+def _to_channels_first(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, [0, 3, 1, 2])
+
+
+def _to_channels_last(x: tf.Tensor) -> tf.Tensor:
+    return tf.transpose(x, [0, 2, 3, 1])

@@ -31,7 +31,7 @@ class ServingModel(tf.Module):
             "generate": tf.function(
                 self.generate,
                 input_signature=[
-                    tf.TensorSpec([None, self.scorer.generator.latent_size], tf.float32, name="latents")
+                    tf.TensorSpec([None, self.scorer.generator.code_size], tf.float32, name="latents")
                 ],
             ),
         }

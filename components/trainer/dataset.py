@@ -108,7 +108,9 @@ def training_batches(
     shuffle_buffer: int,
     mirror_augment: bool,
 ) -> tf.data.Dataset:
-    """Returns an endless dataset of batches, uint8 [batch_size, resolution, resolution, C].
+    """Returns an endless dataset of (images, labels).
+
+    Images are uint8 [batch_size, resolution, resolution, C], labels int32 [batch_size].
 
     Args:
         source: The training images.
@@ -126,9 +128,10 @@ def training_batches(
         records = source.records(resolution, epoch, seed)
         return records.shuffle(min(shuffle_buffer, source.images), seed=_epoch_seed(seed, epoch))
 
-    def decode(indices: tf.Tensor, serialized: tf.Tensor) -> tf.Tensor:
+    def decode(indices: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
         images = parse_pyramid_records(serialized, resolution, source.channels)
-        return _mirrored(images, indices, seed) if mirror_augment else images
+        labels = tf.zeros([batch_size], tf.int32)
+        return (_mirrored(images, indices, seed) if mirror_augment else images), labels
 
     first_epoch, offset = divmod(position, source.images)
     dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(offset)

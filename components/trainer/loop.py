@@ -54,7 +54,7 @@ def train(
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
     strategy = create_strategy(settings.execution)
-    stages = schedule.stages(settings.schedule, spec.resolution)
+    stages = schedule.stages(settings.schedule, spec.resolution, source.images)
     check_batch_sizes(stages, strategy)
     with strategy.scope():
         state = create_state(settings, spec)
@@ -78,7 +78,7 @@ def train(
             resolution = stage.resolution
             step = make_step(state, settings, stage, strategy)
             for batch in _batches(source, settings, stage, images_seen, strategy):
-                losses = step(batch, *_scalars(stage, settings, images_seen))
+                losses = step(batch, images_seen)
                 images_seen += stage.batch_size
                 clock.step(stage, images_seen)
                 done = images_seen >= stage.end
@@ -98,16 +98,6 @@ def train(
         if interruption.requested:
             raise KeyboardInterrupt
     return TrainedRun(state, images_seen, clock.seconds)
-
-
-def _scalars(stage: Stage, settings: TrainerSettings, images_seen: int) -> tuple[tf.Tensor, ...]:
-    """Returns images seen, alpha and the decay of the averages, as tensors: a number would retrace."""
-    decay = schedule.ema_decay(settings.ema_half_life, stage.batch_size, images_seen)
-    return (
-        tf.constant(images_seen, tf.int64),
-        tf.constant(stage.alpha(images_seen), tf.float32),
-        tf.constant(decay, tf.float32),
-    )
 
 
 def _batches(
@@ -138,7 +128,7 @@ def _finite(losses: dict[str, tf.Tensor], images_seen: int, run_folder: str) -> 
     values = {name: float(loss) for name, loss in losses.items()}
     for name, value in values.items():
         if not math.isfinite(value):
-            raise _diverged(f"the {name} loss is {value}", images_seen, run_folder)
+            raise _diverged(f"{name} is {value}", images_seen, run_folder)
     return values
 
 

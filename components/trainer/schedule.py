@@ -9,7 +9,7 @@ import dataclasses
 from proganomaly.components.errors import SettingsError
 from proganomaly.components.model.networks import resolutions_up_to
 from proganomaly.components.model.settings import NetworkSettings
-from proganomaly.components.trainer.settings import ScheduleSettings
+from proganomaly.components.trainer.settings import ScheduleSettings, TrainerSettings
 
 # What a step costs beside its convolutions, per image and in their units: measured on two CPU cores.
 _STEP_OVERHEAD = 200_000
@@ -25,6 +25,7 @@ class Stage:
         start: Images seen when the stage begins.
         end: Images seen when it ends; `end - start` is a multiple of `batch_size`.
         batch_size: Images per step over all replicas.
+        initial_alpha: Weight of the new layers at the start of a fade-in.
     """
 
     resolution: int
@@ -32,16 +33,23 @@ class Stage:
     start: int
     end: int
     batch_size: int
+    initial_alpha: float = 0.0
 
     def alpha(self, images_seen: int) -> float:
         """Returns the weight of the new layers in [0, 1]; 1 in a stable stage."""
         if not self.fading:
             return 1.0
-        return min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+        progress = min(max((images_seen - self.start) / (self.end - self.start), 0.0), 1.0)
+        return self.initial_alpha + (1.0 - self.initial_alpha) * progress
 
 
-def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
+def stages(settings: ScheduleSettings, final_resolution: int, images_per_epoch: int) -> list[Stage]:
     """Returns the stages of a run in order; stages without images are left out.
+
+    Args:
+        settings: Lengths and batch sizes.
+        final_resolution: Where growing ends.
+        images_per_epoch: Training images: what a length in epochs is multiplied by.
 
     Raises:
         SettingsError: the initial resolution is above the final one, or that one would see no image.
@@ -53,6 +61,7 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
         )
     result: list[Stage] = []
     start = 0
+    unit = images_per_epoch if settings.unit == "epochs" else 1
     for resolution in resolutions_up_to(final_resolution):
         if resolution < settings.initial_resolution:
             continue
@@ -64,8 +73,10 @@ def stages(settings: ScheduleSettings, final_resolution: int) -> list[Stage]:
             fading = 0
         for is_fading, images in ((True, fading), (False, stable)):
             if images:
-                steps = -(-images // batch_size)
-                result.append(Stage(resolution, is_fading, start, start + steps * batch_size, batch_size))
+                steps = -(-images * unit // batch_size)
+                fades = is_fading and settings.alpha_smoothing
+                end = start + steps * batch_size
+                result.append(Stage(resolution, fades, start, end, batch_size, settings.initial_alpha))
                 start = result[-1].end
     if not result or result[-1].resolution != final_resolution:
         raise SettingsError(
@@ -81,11 +92,13 @@ def relative_cost(networks: NetworkSettings, resolution: int) -> float:
     return float(_STEP_OVERHEAD + convolutions)
 
 
-def ema_decay(half_life: int, batch_size: int, images_seen: int) -> float:
-    """Returns the decay of the moving averages for one step.
+def ema_decay(settings: TrainerSettings, batch_size: int, images_seen: int) -> float:
+    """Returns the decay of the moving averages for one step, as given or from the half-life.
 
     The half-life grows with the images seen up to `half_life`, so that a short run is not held back by its
     first images (Karras et al. 2020, "Training GANs with limited data", appendix C: EMA ramp-up).
     """
-    effective = min(half_life, 0.05 * images_seen)
+    if settings.ema_decay is not None:
+        return settings.ema_decay
+    effective = min(settings.ema_half_life, 0.05 * images_seen)
     return float(0.5 ** (batch_size / effective)) if effective > 0 else 0.0

@@ -2,23 +2,25 @@
 
 All randomness of a step is a pure function of the run's seed and the images seen, and is drawn for the global
 batch before each replica takes its part: a restarted run and a run on another number of devices see the same
-latents.
+latents. What the three updates compute stands in `updates`.
 """
 
 import dataclasses
+import functools
 from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.model.layers import downscale2d, lerp, upscale2d
-from proganomaly.components.model.networks import Networks, build_networks, to_network_range
-from proganomaly.components.trainer import losses
+from proganomaly.components.model.networks import Networks, build_networks
+from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.updates import Updates
 
-StepFunction = Callable[..., dict[str, tf.Tensor]]
+Batch = tuple[tf.Tensor, tf.Tensor]
+StepFunction = Callable[[Batch, int], dict[str, tf.Tensor]]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,82 +30,116 @@ class TrainingState:
     Attributes:
         networks: The networks that the gradients change.
         averages: Their moving averages, which the exported model is made of.
-        optimizers: Adam for "generator", "discriminator" and "encoder".
+        optimizers: Adam for "generator", "discriminator" and "encoder"; with float16 inside a
+            `LossScaleOptimizer`.
     """
 
     networks: Networks
     averages: Networks
-    optimizers: dict[str, keras.optimizers.Adam]
+    optimizers: dict[str, keras.optimizers.Optimizer]
 
 
 def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     """Creates networks, averages and optimizers; call it inside the strategy's scope."""
     keras.utils.set_random_seed(settings.seed)
-    networks = build_networks(settings.networks, spec)
-    averages = build_networks(settings.networks, spec)
+    data_format = settings.execution.data_format
+    networks = build_networks(settings.networks, spec, data_format)
+    averages = build_networks(settings.networks, spec, data_format)
     averages.assign(networks)
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
-        optimizers[name] = keras.optimizers.Adam(
-            settings.optimizer.learning_rate,
-            settings.optimizer.beta1,
-            settings.optimizer.beta2,
-            settings.optimizer.epsilon,
-        )
-        optimizers[name].build(getattr(networks, name).trainable_variables)
+        adam = settings.optimizer
+        optimizer = keras.optimizers.Adam(adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon)
+        if settings.execution.precision == "float16":
+            optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
+        optimizer.build(getattr(networks, name).trainable_variables)
+        optimizers[name] = optimizer
     return TrainingState(networks, averages, optimizers)
 
 
 def reset_optimizers(state: TrainingState) -> None:
     """Forgets Adam's moments and step count, as the original does at each change of resolution."""
     for optimizer in state.optimizers.values():
-        for variable in optimizer.variables:
-            if variable is not optimizer._learning_rate:
+        adam = getattr(optimizer, "inner_optimizer", optimizer)
+        for variable in adam.variables:
+            if variable is not adam._learning_rate:
                 variable.assign(tf.zeros_like(variable))
+
+
+@dataclasses.dataclass(frozen=True)
+class Due:
+    """What a step does beside the discriminator's update.
+
+    Attributes:
+        penalties: Whether the discriminator's gradient penalties are evaluated.
+        generator: Whether generator and encoder are updated.
+    """
+
+    penalties: bool
+    generator: bool
+
+
+def due(settings: TrainerSettings, stage: Stage, images_seen: int) -> Due:
+    """Returns what the step after `images_seen` images does, a pure function of that number."""
+    number = (images_seen - stage.start) // stage.batch_size
+    losses = settings.losses
+    return Due(number % losses.penalty_interval == 0, (number + 1) % losses.critic_steps == 0)
 
 
 def make_step(
     state: TrainingState, settings: TrainerSettings, stage: Stage, strategy: tf.distribute.Strategy
 ) -> StepFunction:
-    """Returns the compiled step of a stage.
+    """Returns the step of a stage, compiled as the settings say.
 
     Returns:
-        `step(batch, images_seen, alpha, ema_decay) -> losses by name`, where `batch` is the strategy's batch
-        of uint8 images, and the others are scalar tensors (int64, float32, float32).
+        `step(batch, images_seen) -> losses and statistics by name`, scalars. `batch` is the strategy's batch
+        of images (uint8 [N, R, R, C]) and labels (int32 [N]). A statistic is there only in steps that compute
+        it.
     """
     replica_batch = stage.batch_size // strategy.num_replicas_in_sync
+    updates = Updates(state.networks, state.optimizers, settings, stage, strategy.num_replicas_in_sync)
 
-    def replica_step(reals: tf.Tensor, images_seen: tf.Tensor, alpha: tf.Tensor) -> dict[str, tf.Tensor]:
-        draw = _ReplicaRandom(settings.seed, images_seen, stage.batch_size, replica_batch)
-        fade = alpha if stage.fading else None
-        reals = faded(to_network_range(tf.ensure_shape(reals, [replica_batch, None, None, None])), fade)
-        scale = 1.0 / strategy.num_replicas_in_sync
-        discriminator = _update_discriminator(state, settings, stage, reals, draw, fade, scale)
-        generator, encoder = _update_generator_and_encoder(state, settings, stage, draw, fade, scale)
-        return {"discriminator": discriminator, "generator": generator, "encoder": encoder}
-
-    @tf.function
-    def step(
-        batch: tf.Tensor, images_seen: tf.Tensor, alpha: tf.Tensor, ema_decay: tf.Tensor
+    def replica_step(
+        batch: Batch, images_seen: tf.Tensor, alpha: tf.Tensor, now: Due
     ) -> dict[str, tf.Tensor]:
-        per_replica = strategy.run(replica_step, args=(batch, images_seen, alpha))
-        _update_averages(state, ema_decay)
-        return {
-            name: strategy.reduce(tf.distribute.ReduceOp.MEAN, loss, axis=None)
-            for name, loss in per_replica.items()
-        }
+        images, labels = batch
+        images = tf.ensure_shape(images, [replica_batch, None, None, None])
+        labels = tf.ensure_shape(labels, [replica_batch])
+        draw = ReplicaRandom(settings.seed, images_seen, stage.batch_size, replica_batch)
+        fade = alpha if stage.fading else None
+        return updates.run(images, labels, draw, fade, now.penalties, now.generator)
+
+    @functools.cache
+    def compiled(now: Due) -> Callable[..., dict[str, tf.Tensor]]:
+        def run(
+            batch: Batch, images_seen: tf.Tensor, alpha: tf.Tensor, decay: tf.Tensor
+        ) -> dict[str, tf.Tensor]:
+            per_replica = strategy.run(replica_step, args=(batch, images_seen, alpha, now))
+            _update_averages(state, decay)
+            return {
+                name: strategy.reduce(tf.distribute.ReduceOp.MEAN, value, axis=None)
+                for name, value in per_replica.items()
+            }
+
+        if settings.execution.mode == "eager":
+            return run
+        # Several replicas exchange gradients, which XLA cannot on CPUs: there `Updates` compiles its passes.
+        jit = settings.execution.mode == "xla" and strategy.num_replicas_in_sync == 1
+        return tf.function(run, jit_compile=jit or None)
+
+    def step(batch: Batch, images_seen: int) -> dict[str, tf.Tensor]:
+        # Tensors, since a Python number would trace the function anew for each value.
+        return compiled(due(settings, stage, images_seen))(
+            batch,
+            tf.constant(images_seen, tf.int64),
+            tf.constant(stage.alpha(images_seen), tf.float32),
+            tf.constant(schedule.ema_decay(settings, stage.batch_size, images_seen), tf.float32),
+        )
 
     return step
 
 
-def faded(images: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-    """Cross-fades real images with their halved selves, as the generator's output is (section 2)."""
-    if alpha is None:
-        return images
-    return lerp(upscale2d(downscale2d(images)), images, alpha)
-
-
-class _ReplicaRandom:
+class ReplicaRandom:
     """Draws one replica's part of a step's random numbers."""
 
     def __init__(self, seed: int, images_seen: tf.Tensor, batch_size: int, replica_batch: int) -> None:
@@ -113,79 +149,26 @@ class _ReplicaRandom:
         self._first = tf.cast(context.replica_id_in_sync_group, tf.int32) * replica_batch
 
     def normal(self, stream: int, shape: list[int]) -> tf.Tensor:
-        return self._own_part(tf.random.stateless_normal([self._batch_size, *shape], self._key(stream)))
+        """Returns standard normal numbers, float32 [replica's batch, *shape]."""
+        return self._own_part(
+            tf.random.stateless_normal([self._batch_size, *shape], self._key(stream), alg="philox")
+        )
 
     def uniform(self, stream: int, shape: list[int]) -> tf.Tensor:
-        return self._own_part(tf.random.stateless_uniform([self._batch_size, *shape], self._key(stream)))
+        """Returns numbers in [0, 1), float32 [replica's batch, *shape]."""
+        return self._own_part(
+            tf.random.stateless_uniform([self._batch_size, *shape], self._key(stream), alg="philox")
+        )
 
     def _key(self, stream: int) -> tf.Tensor:
         # 16 streams for each number of images seen.
         return tf.stack([tf.constant(self._seed, tf.int64), self._images_seen * 16 + stream])
 
     def _own_part(self, values: tf.Tensor) -> tf.Tensor:
+        if self._replica_batch == self._batch_size:
+            return values
         part = values[self._first : self._first + self._replica_batch]
         return tf.ensure_shape(part, [self._replica_batch, *values.shape[1:]])
-
-
-def _latents(state: TrainingState, draw: _ReplicaRandom, stream: int) -> tf.Tensor:
-    latent_size = state.networks.generator.latent_size
-    return draw.normal(stream, [latent_size])
-
-
-def _update_discriminator(
-    state: TrainingState,
-    settings: TrainerSettings,
-    stage: Stage,
-    reals: tf.Tensor,
-    draw: _ReplicaRandom,
-    fade: tf.Tensor | None,
-    scale: float,
-) -> tf.Tensor:
-    networks = state.networks
-    latents = _latents(state, draw, stream=0)
-    fakes = networks.generator(latents, resolution=stage.resolution, alpha=fade)
-    mixing = draw.uniform(2, [1, 1, 1])
-    with tf.GradientTape() as tape:
-        loss = losses.discriminator_loss(
-            lambda images: networks.discriminator(images, alpha=fade), reals, fakes, mixing, settings.losses
-        )
-        scaled = loss * scale
-    _apply(state, "discriminator", tape, scaled)
-    return loss
-
-
-def _update_generator_and_encoder(
-    state: TrainingState,
-    settings: TrainerSettings,
-    stage: Stage,
-    draw: _ReplicaRandom,
-    fade: tf.Tensor | None,
-    scale: float,
-) -> tuple[tf.Tensor, tf.Tensor]:
-    networks = state.networks
-    latents = _latents(state, draw, stream=1)
-    with tf.GradientTape() as generator_tape:
-        fakes = networks.generator(latents, resolution=stage.resolution, alpha=fade)
-        generator_loss = losses.generator_loss(networks.discriminator(fakes, alpha=fade))
-        scaled_generator_loss = generator_loss * scale
-    # The encoder learns on the same fakes, through the generator that made them: one pass saved.
-    fakes = tf.stop_gradient(fakes)
-    with tf.GradientTape() as encoder_tape:
-        codes = networks.encoder(fakes, alpha=fade)
-        reconstructions = networks.generator(codes, resolution=stage.resolution, alpha=fade)
-        encoder_loss = losses.encoder_loss(fakes, reconstructions)
-        scaled_encoder_loss = encoder_loss * scale
-    _apply(state, "encoder", encoder_tape, scaled_encoder_loss)
-    _apply(state, "generator", generator_tape, scaled_generator_loss)
-    return generator_loss, encoder_loss
-
-
-def _apply(state: TrainingState, name: str, tape: tf.GradientTape, loss: tf.Tensor) -> None:
-    """Updates one network; layers of other resolutions have no gradient and stay untouched."""
-    variables = getattr(state.networks, name).trainable_variables
-    gradients = tape.gradient(loss, [variable.value for variable in variables])
-    pairs = [pair for pair in zip(gradients, variables, strict=True) if pair[0] is not None]
-    state.optimizers[name].apply_gradients(pairs)
 
 
 def _update_averages(state: TrainingState, decay: tf.Tensor) -> None:

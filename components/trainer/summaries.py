@@ -45,7 +45,7 @@ class RunSummaries:
             "resolution": stage.resolution,
             "alpha": stage.alpha(images_seen),
             "images_per_second": round(images_per_second, 2),
-            **{f"loss/{name}": value for name, value in losses.items()},
+            **{name: value for name, value in losses.items()},
         }
         with self._writer.as_default(step=images_seen):
             for name, value in values.items():
@@ -72,7 +72,7 @@ class RunSummaries:
     def _samples(self, resolution: int, alpha: tf.Tensor | None, images_seen: int) -> np.ndarray:
         """Two rows from latents that never change, two rows from fresh ones."""
         generator = self._state.averages.generator
-        shape = [2 * _COLUMNS, generator.latent_size]
+        shape = [2 * _COLUMNS, generator.code_size]
         latents = tf.concat(
             [
                 tf.random.stateless_normal(shape, [_FIXED_SEED, 0]),

@@ -30,7 +30,7 @@ def main(argv: list[str]) -> int:
     from proganomaly.components.trainer.schedule import stages
     from proganomaly.pipeline.serving_directory import plan_provenance
 
-    plan = stages(config.trainer.schedule, config.image.resolution)
+    plan = stages(config.trainer.schedule, config.image.resolution, images_per_epoch=1)
     provenance = plan_provenance(config)
     if options.dry_run:
         print(yaml.safe_dump(as_dict(config), sort_keys=False), end="")

@@ -23,7 +23,7 @@ def begin(tiny, time):
 
     def start(images_seen=0, **changes):
         settings = tiny.settings(**changes)
-        stages = schedule.stages(settings.schedule, 8)
+        stages = schedule.stages(settings.schedule, 8, 20)
         return Clock(stages, settings, ImageSpec(8, 1), images_seen), stages
 
     return start

@@ -30,7 +30,7 @@ def single_files(tiny, images, tmp_path_factory) -> str:
 def _take(source, count, batch_size=4, position=0, seed=1, shuffle_buffer=10, mirror=False) -> np.ndarray:
     """The next `count` images from a position."""
     batches = training_batches(source, 8, batch_size, position, seed, shuffle_buffer, mirror)
-    taken = list(itertools.islice(batches.as_numpy_iterator(), -(-count // batch_size)))
+    taken = [images for images, _ in itertools.islice(batches.as_numpy_iterator(), -(-count // batch_size))]
     return np.concatenate(taken)[:count]
 
 

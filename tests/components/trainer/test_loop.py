@@ -178,9 +178,7 @@ def test_a_finished_run_is_not_trained_again(source, settings, whole):
 def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(source, tiny, copy, interrupted):
     # A checkpoint knows the rate that it was trained with: the settings' must win.
     settings = tiny.settings(checkpoints={"seconds": 1e6}, optimizer={"learning_rate": 1e12})
-    with pytest.raises(
-        UserError, match=r"^training diverged: the \w+ loss is (nan|-?inf) after 80 images; low"
-    ):
+    with pytest.raises(UserError, match=r"^training diverged: \S+ is (nan|-?inf) after 80 images; low"):
         train(source, SPEC, settings, str(copy), Stopped())
     kept, original = (create_state(settings, SPEC) for _ in range(2))
     for state, folder in ((kept, copy), (original, interrupted)):
@@ -273,7 +271,7 @@ def test_tensorboard_has_scalars_and_images(whole):
                 kind = images if value.metadata.plugin_data.plugin_name == "images" else scalars
                 kind.setdefault(value.tag, []).append((event.step, tf.make_ndarray(value.tensor)))
     losses = {"loss/discriminator", "loss/generator", "loss/encoder"}
-    assert set(scalars) == {"resolution", "alpha", "images_per_second"} | losses
+    assert {"resolution", "alpha", "images_per_second"} | losses <= set(scalars)
     for name, points in scalars.items():
         assert [step for step, _ in points] == [stats["images_seen"] for stats in _stats(whole[1])]
         np.testing.assert_allclose(
