@@ -7,8 +7,8 @@ is called `dataset.unfinished.json`, and the next call with the same settings fi
 import io
 import itertools
 import json
-from collections.abc import Iterable
-from typing import Any
+from collections.abc import Callable, Iterable
+from typing import Any, TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -19,6 +19,8 @@ from proganomaly.components.files import write_atomic
 
 DONE = "dataset.json"
 UNFINISHED = "dataset.unfinished.json"
+
+Item = TypeVar("Item")
 
 
 def write_dataset(
@@ -38,23 +40,48 @@ def write_dataset(
     Raises:
         UserError: the folder holds something else, or a set made with other settings.
     """
+
+    def write(made: str, remaining: Iterable[tuple[str, np.ndarray]]) -> int:
+        files = 0
+        for path, image in remaining:
+            tf.io.gfile.makedirs(f"{made}/{path.rpartition('/')[0]}")
+            with tf.io.gfile.GFile(f"{made}/{path}", "wb") as file:
+                file.write(_encode_png(image))
+            files += 1
+        return files
+
+    return write_once(folder, settings, images, write)
+
+
+def write_once(
+    folder: str, settings: dict[str, Any], items: Iterable[Item], write: Callable[[str, Iterable[Item]], int]
+) -> int | None:
+    """Makes a data set in a folder, unless the folder already holds it.
+
+    Args:
+        folder: Where to; made when missing.
+        settings: What defines the data set; values that JSON knows.
+        items: What it is made of, at least one; equal settings must give equal items.
+        write: Writes the items into the folder that it is given, and returns the number of files.
+
+    Returns:
+        The number of files written, None when the complete set was there already.
+
+    Raises:
+        UserError: the folder holds something else, or a set made with other settings.
+    """
     folder = folder.rstrip("/") or "/"
     if _is_complete(folder, settings):
         return None
-    # The first image before the folder: what the settings ask for may not exist.
-    remaining = iter(images)
+    # The first item before the folder: what the settings ask for may not exist.
+    remaining = iter(items)
     first = next(remaining)
     tf.io.gfile.makedirs(folder)
     # A crash between this and the end leaves the mark of an unfinished set that may be finished.
     write_atomic(f"{folder}/{UNFINISHED}", json.dumps({"settings": settings}, sort_keys=True))
     if tf.io.gfile.exists(f"{folder}/{DONE}"):
         tf.io.gfile.remove(f"{folder}/{DONE}")
-    files = 0
-    for path, image in itertools.chain([first], remaining):
-        tf.io.gfile.makedirs(f"{folder}/{path.rpartition('/')[0]}")
-        with tf.io.gfile.GFile(f"{folder}/{path}", "wb") as file:
-            file.write(_encode_png(image))
-        files += 1
+    files = write(folder, itertools.chain([first], remaining))
     about = {"settings": settings, "files": files}
     write_atomic(f"{folder}/{UNFINISHED}", json.dumps(about, sort_keys=True, indent=2) + "\n")
     tf.io.gfile.rename(f"{folder}/{UNFINISHED}", f"{folder}/{DONE}")
@@ -76,7 +103,7 @@ def _is_complete(folder: str, settings: dict[str, Any]) -> bool:
     about = _read(f"{folder}/{mark}")
     if about.get("settings") != json.loads(json.dumps(settings)):
         raise UserError(f"{folder} holds a data set with other settings; choose another folder or remove it")
-    return mark == DONE and _count_images(folder) >= about.get("files", 0)
+    return mark == DONE and _count_files(folder) >= about.get("files", 0)
 
 
 def _read(path: str) -> dict[str, Any]:
@@ -89,11 +116,13 @@ def _read(path: str) -> dict[str, Any]:
     return about if isinstance(about, dict) else {}
 
 
-def _count_images(folder: str) -> int:
-    return sum(name.endswith(".png") for _, _, names in tf.io.gfile.walk(folder) for name in names)
+def _count_files(folder: str) -> int:
+    """Counts what is there of the set: all visible files but the mark."""
+    names = (name for _, _, names in tf.io.gfile.walk(folder) for name in names)
+    return sum(name not in (DONE, UNFINISHED) and not name.startswith(".") for name in names)
 
 
 def _encode_png(image: np.ndarray) -> bytes:
     buffer = io.BytesIO()
-    Image.fromarray(image).save(buffer, "PNG")
+    Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image).save(buffer, "PNG")
     return buffer.getvalue()

@@ -6,8 +6,9 @@ Reads the idx files of MNIST and its relatives (LeCun et al. 1998), plain or gzi
 import dataclasses
 import gzip
 import hashlib
+import re
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 
 import numpy as np
 import tensorflow as tf
@@ -18,6 +19,9 @@ _GZIP_MAGIC = b"\x1f\x8b"
 # Two zero bytes, the type (8: unsigned byte), the number of dimensions.
 _UNSIGNED_BYTES = b"\x00\x00\x08"
 GOOD = "good"
+
+# uint8 image [height, width] or [height, width, channels], and the name or number of its class.
+LabelledImage = tuple[np.ndarray, object]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,29 +71,65 @@ def one_class_images(settings: OneClassSettings) -> Iterator[tuple[str, np.ndarr
     if not np.any(labels == settings.normal):
         found = ", ".join(str(label) for label in np.unique(labels))
         raise UserError(f"{settings.labels} has no image of class {settings.normal}; its classes are {found}")
+    test = None
     if settings.test_images is not None and settings.test_labels is not None:
-        test_images, test_labels = _read_labelled(settings.test_images, settings.test_labels)
-        is_test = np.zeros(len(images), bool)
-        test_numbers = np.arange(len(test_images))
-    else:
-        is_test = np.array([_share(image) < settings.test_share for image in images], bool)
-        test_images, test_labels, test_numbers = images, labels, np.flatnonzero(is_test)
+        test = list(zip(*_read_labelled(settings.test_images, settings.test_labels), strict=True))
+    yield from lay_out(
+        list(zip(images, labels, strict=True)),
+        test,
+        settings.normal,
+        settings.test_share,
+        settings.train_limit,
+        settings.test_limit,
+    )
 
-    train_numbers = np.flatnonzero((labels == settings.normal) & ~is_test)
-    if not len(train_numbers):
-        raise UserError(
-            f"the test share {settings.test_share} leaves no image of class {settings.normal} to train on"
-        )
-    for number in train_numbers[: settings.train_limit or None]:
-        yield f"train/{GOOD}/{number:05d}.png", images[number]
-    taken: Counter[int] = Counter()
-    for number in test_numbers:
-        label = int(test_labels[number])
-        if settings.test_limit and taken[label] >= settings.test_limit:
+
+def lay_out(
+    train: Iterable[LabelledImage],
+    test: Iterable[LabelledImage] | None,
+    normal: object,
+    test_share: float,
+    train_limit: int,
+    test_limit: int,
+) -> Iterator[tuple[str, np.ndarray]]:
+    """Lays labelled images out: `train/good`, `test/good` and `test/class-<name>`.
+
+    Args:
+        train: Images with the name or number of their class; gone through twice where `test` is None.
+        test: Test images; None takes a share of `train` for testing.
+        normal: The class that is normal.
+        test_share: That share, in (0, 1), by a hash of the content: duplicates stay together.
+        train_limit: At most so many normal training images; 0 for all.
+        test_limit: At most so many test images per class; 0 for all.
+
+    Yields:
+        Path relative to the data set's root, named by the image's place in `train` or `test`; the image.
+
+    Raises:
+        UserError: no image is of the normal class, or none of them is left to train on.
+    """
+    found = taken = 0
+    for number, (image, label) in enumerate(train):
+        if label != normal:
             continue
-        taken[label] += 1
-        folder = GOOD if label == settings.normal else f"class-{label}"
-        yield f"test/{folder}/{number:05d}.png", test_images[number]
+        found += 1
+        if test is None and _share(image) < test_share:
+            continue
+        taken += 1
+        yield f"train/{GOOD}/{number:05d}.png", image
+        if taken == train_limit:
+            break
+    if not found:
+        raise UserError(f"no image is of class {normal}, which shall be normal")
+    if not taken:
+        raise UserError(f"the test share {test_share} leaves no image of class {normal} to train on")
+    tested: Counter[object] = Counter()
+    for number, (image, label) in enumerate(train if test is None else test):
+        if (test_limit and tested[label] >= test_limit) or (test is None and _share(image) >= test_share):
+            continue
+        tested[label] += 1
+        folder = GOOD if label == normal else "class-" + re.sub(r"[^\w.+-]+", "-", str(label)).strip("-.")
+        yield f"test/{folder}/{number:05d}.png", image
 
 
 def read_idx(path: str, dimensions: int) -> np.ndarray:

@@ -5,7 +5,6 @@ not change when others are added. A shard is a range of hashes, is transformed a
 worker, so decoded pixels are never sent around: only the encoded images are.
 """
 
-import contextlib
 import hashlib
 import math
 from collections.abc import Iterable
@@ -14,12 +13,10 @@ import pyarrow as pa
 import tensorflow as tf
 from tfx_bsl.coders import example_coder
 
-from proganomaly.components.files import replacing
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.pyramid.box_mean import box_mean_pyramid
+from proganomaly.components.pyramid.level_writer import level_writer
 from proganomaly.components.pyramid.preprocessing import PIXELS
 from proganomaly.components.records.image_example import FILENAME, decode_image_example
-from proganomaly.components.records.pyramid_record import encode_pyramid_record, level_name
 
 _HASH_BYTES = 7  # Beam's integers have 64 bits, signed
 
@@ -58,16 +55,9 @@ def write_shard(transformed: tuple[pa.RecordBatch, dict], split_folder: str, num
     filenames = _column(batch, FILENAME)
     shard = _shard(_place(filenames[0].decode("utf-8")), num_shards)
     name = f"data-{shard:05d}-of-{num_shards:05d}.tfrecord"
-    writers: dict[int, tf.io.TFRecordWriter] = {}
-    with contextlib.ExitStack() as stack:
+    with level_writer(lambda level: f"{split_folder}/{level}/{name}") as write:
         for pixels in _column(batch, PIXELS):
-            image = tf.io.parse_tensor(pixels, tf.uint8).numpy()
-            for resolution, level in box_mean_pyramid(image).items():
-                if resolution not in writers:
-                    path = f"{split_folder}/{level_name(resolution)}/{name}"
-                    beside = stack.enter_context(replacing(path))
-                    writers[resolution] = stack.enter_context(tf.io.TFRecordWriter(beside))
-                writers[resolution].write(encode_pyramid_record(level))
+            write(tf.io.parse_tensor(pixels, tf.uint8).numpy())
     return len(filenames)
 
 

@@ -4,8 +4,10 @@ import struct
 
 import numpy as np
 import pytest
+import tensorflow_datasets as tfds
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.image_example_gen.layouts import list_images
 from proganomaly.pipeline.commands import dataset
 
 SMALL = ["--crop-size", "16", "--train-images=2", "--calibration-images=1", "--test-good-images=1"]
@@ -39,6 +41,27 @@ def test_one_class(tmp_path, capsys):
     assert "files written" in capsys.readouterr().out
 
 
+def test_tfds_as_a_pyramid_and_as_a_folder(tmp_path, capsys):
+    out, folder, data = (str(tmp_path / name) for name in ("pyramid", "folder", "data"))
+    pyramid = ["tfds", "fashion_mnist", out, "--pyramid", "--resolution", "8", "--data-dir", data]
+    with tfds.testing.mock_data(num_examples=12):
+        assert dataset.main(pyramid) == 0
+        assert dataset.main(["tfds", "mnist", folder, "--normal", "3", "--data-dir", data, "--limit=2"]) == 0
+    assert dataset.main(pyramid) == 0
+    lines = capsys.readouterr().out.splitlines()
+    assert lines[0] == f"{out}: 3 files written"
+    assert lines[-1] == f"{out} is complete already: nothing to do"
+    assert sorted(path.name for path in (tmp_path / "pyramid").iterdir()) == [
+        "dataset.json",
+        "fashion_mnist-r02.tfrecords",
+        "fashion_mnist-r03.tfrecords",
+        "fashion_mnist-rxx.labels",
+    ]
+    listing = list_images(folder)
+    assert 1 <= listing.count("train") <= 2
+    assert all(image.defect_type.startswith("class-") or image.label == 0 for image in listing.images)
+
+
 @pytest.mark.parametrize(
     ("words", "message"),
     [
@@ -48,8 +71,11 @@ def test_one_class(tmp_path, capsys):
         (["texture"], "required"),
         (["one-class", "nowhere", "nowhere", "out", "--normal", "1"], "nowhere does not exist"),
         (["one-class", "nowhere", "nowhere", "out"], "normal"),
+        (["tfds", "mnits", "out"], "knows no data set mnits; did you mean mnist?"),
+        (["tfds", "mnist", "out", "--pyramid", "--normal=3"], "leave out --normal or --pyramid"),
+        (["tfds", "mnist", "out", "--resolution=big"], "resolution must be int or null"),
         (["velvet"], "velvet"),
-        ([], "texture,one-class"),
+        ([], "texture,one-class,tfds"),
     ],
 )
 def test_mistakes_are_user_errors_and_make_nothing(words, message, tmp_path, monkeypatch):
