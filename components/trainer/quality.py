@@ -17,7 +17,8 @@ from proganomaly.components.metrics.generation.features import (
 )
 from proganomaly.components.metrics.generation.similarity import ms_ssim
 from proganomaly.components.metrics.generation.sliced_wasserstein import PatchSample, descriptor_distances
-from proganomaly.components.model.networks import Networks, to_uint8
+from proganomaly.components.model.layers import CHANNELS_FIRST
+from proganomaly.components.model.networks import Networks, make_codes, to_uint8
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.settings import LoggingSettings
 
@@ -116,7 +117,14 @@ def _extractor(networks: Networks, settings: LoggingSettings) -> FeatureExtracto
         return None
     if settings.feature_extractor:
         return load_extractor(settings.feature_extractor)
-    return FeatureExtractor("discriminator", networks.discriminator.trunk)
+    return FeatureExtractor("discriminator", lambda images: _discriminator_features(networks, images))
+
+
+def _discriminator_features(networks: Networks, images: tf.Tensor) -> tf.Tensor:
+    """Returns the means of the trunk's maps, float [N, D]."""
+    discriminator = networks.discriminator
+    places = [2, 3] if discriminator.data_format == CHANNELS_FIRST else [1, 2]
+    return tf.reduce_mean(tf.cast(discriminator.trunk(images), tf.float32), axis=places)
 
 
 def _real_images(source: PyramidSource, resolution: int, count: int) -> Iterator[np.ndarray]:
@@ -130,6 +138,11 @@ def _real_images(source: PyramidSource, resolution: int, count: int) -> Iterator
 def _generated_images(networks: Networks, resolution: int, count: int, seed: int) -> Iterator[np.ndarray]:
     generator = networks.generator
     for start in range(0, count, _BATCH):
-        shape = [min(_BATCH, count - start), generator.latent_size]
-        latents = tf.random.stateless_normal(shape, [seed, start])
-        yield to_uint8(generator(latents, resolution=resolution)).numpy()
+        size = min(_BATCH, count - start)
+        latents = tf.random.stateless_normal([size, generator.latent_size], [seed, start])
+        # Every class is as likely as any other.
+        labels = tf.random.stateless_uniform(
+            [size], [seed, start], 0, max(generator.label_count, 1), tf.int32
+        )
+        codes = make_codes(latents, labels, generator.label_count)
+        yield to_uint8(generator(codes, resolution=resolution)).numpy()

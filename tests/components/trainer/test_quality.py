@@ -1,5 +1,7 @@
 """The generator's measures: taken on the images they should be taken on, and the same every time."""
 
+import dataclasses
+
 import keras
 import numpy as np
 import pytest
@@ -82,3 +84,30 @@ def test_features_are_the_discriminators_unless_a_file_is_named(networks, source
         for moment in (np.mean, lambda values: np.std(values, ddof=1))
     )
     assert measured["quality/frechet[mean brightness]"] == pytest.approx(expected, rel=1e-4)
+
+
+def test_a_conditional_generator_draws_from_every_class(tiny, source, monkeypatch):
+    keras.utils.set_random_seed(4)
+    settings = dataclasses.replace(tiny.networks, label_count=3)
+    conditional = build_networks(settings, ImageSpec(8, 1))
+    codes = []
+    call = type(conditional.generator).call
+    monkeypatch.setattr(
+        type(conditional.generator),
+        "call",
+        lambda self, inputs, **kwargs: codes.append(inputs.numpy()) or call(self, inputs, **kwargs),
+    )
+    measured = measure_generator(conditional, source, 8, LoggingSettings(metrics=("swd", "kid")), seed=3)
+    assert np.all(np.isfinite(list(measured.values())))
+    labels = np.concatenate(codes)[:, tiny.networks.latent_size :]
+    assert len(labels) == 40
+    np.testing.assert_array_equal(np.sort(labels, axis=1), [[0, 0, 1]] * 40)
+    assert labels.sum(axis=0).min() > 5
+
+
+def test_the_format_within_the_networks_makes_no_difference(tiny, networks, source):
+    other = build_networks(tiny.networks, ImageSpec(8, 1), "channels_first")
+    other.assign(networks)
+    settings = LoggingSettings(metrics=("frechet",))
+    measured = [measure_generator(each, source, 8, settings, seed=3) for each in (networks, other)]
+    assert measured[0] == pytest.approx(measured[1], rel=1e-3)
