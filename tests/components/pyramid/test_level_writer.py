@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.pyramid.level_writer import write_single_files
@@ -24,7 +25,7 @@ def test_levels_are_box_means_and_labels_are_in_step(tmp_path):
     for resolution, (path,) in levels.items():
         factor = 16 // resolution
         boxes = images.reshape(5, resolution, factor, resolution, factor, 2).mean(axis=(2, 4))
-        written = parse_pyramid_records(list(read_records(path)), resolution, 2).numpy()
+        written = parse_pyramid_records(tf.constant(list(read_records(path))), resolution, 2).numpy()
         np.testing.assert_array_equal(written, np.rint(boxes))
     np.testing.assert_array_equal(np.load(f"{prefix}rxx.labels"), rows)
     np.testing.assert_array_equal(read_labels(prefix), rows)
