@@ -3,6 +3,7 @@
 import hypothesis.strategies as st
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 from hypothesis import given
 
@@ -50,39 +51,51 @@ def test_gradient_penalty_of_a_constant_critic_is_finite_and_so_is_its_gradient(
     assert np.isfinite(tape.gradient(penalty, slope))
 
 
-@pytest.mark.parametrize("penalty, drift", [(10.0, 0.001), (0.0, 0.0), (3.0, 0.5)])
-def test_discriminator_loss_is_the_sum_of_its_terms(penalty, drift):
-    reals, fakes, mixing = _random(5, 4, 4, 2), _random(5, 4, 4, 2, seed=1), _random(5, 1, 1, 1, seed=2)
-    settings = LossSettings(gradient_penalty=penalty, drift=drift)
-    found = losses.discriminator_loss(
-        _linear(), tf.constant(reals), tf.constant(fakes), tf.constant(mixing), settings
+def test_wasserstein_losses_are_differences_of_means():
+    real, fake = tf.constant([1.0, 4.0]), tf.constant([1.0, -3.0])
+    np.testing.assert_allclose(losses.discriminator_loss(real, fake, "wasserstein"), -1.0 - 2.5)
+    np.testing.assert_allclose(losses.generator_loss(fake, "wasserstein"), 1.0)
+
+
+@given(st.lists(st.floats(-20, 20), min_size=1, max_size=5))
+def test_logistic_losses_are_cross_entropies(scores):
+    """Softplus(-s) is -log sigmoid(s): what a discriminator that answers real with sigmoid(s) pays."""
+    scores = np.array(scores)
+    real_is_seen, fake_is_seen = -scipy.special.log_expit(scores), -scipy.special.log_expit(-scores)
+    tensor = tf.constant(scores, tf.float32)
+    np.testing.assert_allclose(
+        losses.discriminator_loss(tensor, tensor, "logistic"),
+        real_is_seen.mean() + fake_is_seen.mean(),
+        rtol=1e-5,
+        atol=1e-6,
     )
-    real_scores, fake_scores = (np.sum(images * WEIGHTS, axis=(1, 2, 3)) for images in (reals, fakes))
-    expected = fake_scores.mean() - real_scores.mean() + drift * np.mean(real_scores**2)
-    expected += penalty * (np.linalg.norm(WEIGHTS) - 1) ** 2
-    np.testing.assert_allclose(found, expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        losses.generator_loss(tensor, "logistic"), real_is_seen.mean(), rtol=1e-5, atol=1e-6
+    )
 
 
-def test_the_gradient_is_taken_between_real_and_fake():
-    reals, fakes = tf.zeros([2, 4, 4, 2]), tf.ones([2, 4, 4, 2])
-    seen = []
-
-    def critic(images):
-        seen.append(images.numpy())
-        return tf.reduce_sum(images, axis=[1, 2, 3])
-
-    mixing = tf.constant([0.25, 1.0])[:, None, None, None]
-    losses.discriminator_loss(critic, reals, fakes, mixing, LossSettings())
-    assert [(images[0].mean(), images[1].mean()) for images in seen] == [(0, 0), (1, 1), (0.25, 1)]
+def test_drift_is_the_mean_square():
+    np.testing.assert_allclose(losses.drift(tf.constant([1.0, -3.0])), 5.0)
 
 
-def test_generator_loss_rises_as_the_critic_is_less_convinced():
-    np.testing.assert_allclose(losses.generator_loss(tf.constant([1.0, -3.0])), 1.0)
+@given(st.floats(0.01, 5))
+def test_r1_of_a_linear_critic(scale):
+    penalty = losses.r1_penalty(_linear(scale), tf.constant(_random(3, 4, 4, 2)))
+    np.testing.assert_allclose(penalty, (scale * np.linalg.norm(WEIGHTS)) ** 2 / 2, rtol=1e-4)
 
 
-def test_encoder_loss_is_the_mean_absolute_error():
+def test_label_loss_of_no_idea_is_the_logarithm_of_the_classes():
+    np.testing.assert_allclose(losses.label_loss(tf.constant([0, 3]), tf.zeros([2, 5])), np.log(5), rtol=1e-6)
+    sure = tf.one_hot([0, 3], 5) * 100
+    np.testing.assert_allclose(losses.label_loss(tf.constant([0, 3]), sure), 0, atol=1e-6)
+    np.testing.assert_allclose(losses.label_loss(tf.constant([0, 2]), sure), 50, rtol=1e-5)
+
+
+def test_encoder_terms_are_mean_errors():
     images, others = _random(3, 4, 4, 2), _random(3, 4, 4, 2, seed=1)
-    np.testing.assert_allclose(losses.encoder_loss(images, others), np.abs(images - others).mean(), rtol=1e-5)
+    np.testing.assert_allclose(losses.image_cycle(images, others), np.abs(images - others).mean(), rtol=1e-5)
+    for term in (losses.latent_cycle, losses.real_residual):
+        np.testing.assert_allclose(term(images, others), np.square(images - others).mean(), rtol=1e-5)
 
 
 @pytest.mark.parametrize("name, value", [("gradient_penalty", -1), ("gradient_target", 0), ("drift", -0.1)])
