@@ -17,6 +17,10 @@ class SettingsError(UserError, ValueError):
     """A setting outside of what it may be."""
 
 
+class Terminated(KeyboardInterrupt):
+    """The process was asked to end by SIGTERM, as before a machine is taken away."""
+
+
 def check_choice(name: str, value: Any, choices: Collection[Any]) -> None:
     """Raises SettingsError unless `value` is one of `choices`."""
     if value not in choices:

@@ -8,6 +8,18 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 
+# What file systems answer; TensorFlow's other errors are mistakes of a program.
+_FILE_ERRORS = (
+    OSError,
+    tf.errors.FailedPreconditionError,
+    tf.errors.NotFoundError,
+    tf.errors.OutOfRangeError,
+    tf.errors.PermissionDeniedError,
+    tf.errors.ResourceExhaustedError,
+    tf.errors.UnavailableError,
+    tf.errors.UnknownError,
+)
+
 
 @contextlib.contextmanager
 def replacing(path: str) -> Iterator[str]:
@@ -50,10 +62,27 @@ def require_folder(name: str, path: str) -> None:
     Raises:
         UserError: it is a file, or cannot be made or written to.
     """
-    try:
+    with writing(f"the {name} folder {path}"):
         tf.io.gfile.makedirs(path)
         write_atomic(f"{path.rstrip('/')}/.writable", "")
         tf.io.gfile.remove(f"{path.rstrip('/')}/.writable")
-    except (OSError, tf.errors.OpError) as error:
-        reason = str(getattr(error, "message", "") or error).partition(";")[0]
-        raise UserError(f"the {name} folder {path} cannot be written to: {reason}") from error
+
+
+@contextlib.contextmanager
+def writing(name: str, kept: str = "") -> Iterator[None]:
+    """Tells in one line what cannot be written inside of it, on a full disk or in a folder of another owner.
+
+    Args:
+        name: What is written, for the message.
+        kept: What is safe all the same, for the message.
+
+    Raises:
+        UserError: an operation on files failed.
+    """
+    try:
+        yield
+    except _FILE_ERRORS as error:
+        reason = str(getattr(error, "message", "") or error).splitlines()[0].partition(" [Op:")[0]
+        # The operation that failed stands before the reason, in braces.
+        reason = reason.rpartition("}} ")[2]
+        raise UserError(f"{name} cannot be written to: {reason}{kept and f'; {kept}'}") from error

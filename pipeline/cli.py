@@ -1,14 +1,15 @@
 """`proganomaly`: a table of commands, each imported only when it is called.
 
 Exit codes: 0 done, 2 something that the user can mend (one line on stderr says what), 130 interrupted,
-141 the reader of our output went away. Anything else is a mistake of ours and keeps its traceback.
+141 the reader of our output went away, 143 asked to end by SIGTERM. Anything else is a mistake of ours and
+keeps its traceback.
 """
 
 import importlib
 import os
 import sys
 
-from proganomaly.components.errors import UserError
+from proganomaly.components.errors import Terminated, UserError
 from proganomaly.pipeline.quiet import silence_libraries
 from proganomaly.pipeline.suggestion import did_you_mean
 
@@ -50,9 +51,10 @@ def main(argv: list[str] | None = None) -> int:
     except UserError as error:
         print(f"{name}: error: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
-    except KeyboardInterrupt:
-        print(f"{name}: interrupted", file=sys.stderr)
-        return 130
+    except KeyboardInterrupt as interruption:
+        terminated = isinstance(interruption, Terminated)
+        print(f"{name}: {'terminated' if terminated else 'interrupted'}", file=sys.stderr)
+        return 143 if terminated else 130
     except BrokenPipeError:
         # The interpreter flushes stdout once more on its way out; give it a place that takes it.
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())

@@ -4,17 +4,19 @@ import json
 
 import tensorflow as tf
 
-from proganomaly.components.files import replacing, write_atomic
+from proganomaly.components.files import replacing, write_atomic, writing
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import Networks, build_networks
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.serving import ServingModel
 from proganomaly.components.trainer.dataset import PyramidSource
+from proganomaly.components.trainer.loop import TrainedRun
 from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.warm_start import write_weights
 
 
 def export_model(
-    networks: Networks,
+    run: TrainedRun,
     reference: PyramidSource,
     calibration: PyramidSource,
     spec: ImageSpec,
@@ -25,21 +27,28 @@ def export_model(
     """Fits the scorer and writes the SavedModel; `folder` appears only when it is complete.
 
     Args:
-        networks: Trained networks of any strategy.
+        run: The trained run, of any strategy.
         reference: Normal training images.
         calibration: Held-out normal images.
         spec: What the networks take.
         settings: How to score.
         folder: Where to write; what is there is replaced.
         provenance: Where the model comes from; kept in `assets.extra/provenance.json`.
+
+    Raises:
+        UserError: the folder cannot be written to.
     """
-    scorer = AnomalyScorer(plain_copy(networks, spec, settings), spec, settings.scoring)
+    scorer = AnomalyScorer(plain_copy(run.state.averages, spec, settings), spec, settings.scoring)
     scorer.fit(reference.batches(spec.resolution), settings.seed)
     scorer.calibrate(lambda: calibration.batches(spec.resolution))
     serving = ServingModel(scorer)
-    with replacing(folder) as beside:
+    with (
+        writing(f"the model folder {folder}", "the run's checkpoints are intact"),
+        replacing(folder) as beside,
+    ):
         tf.saved_model.save(serving, beside, signatures=serving.signatures())
         write_atomic(f"{beside}/assets.extra/provenance.json", json.dumps(provenance, sort_keys=True) + "\n")
+        write_weights(beside, run.state, settings, spec, run.images_seen)
         if tf.io.gfile.exists(folder):
             tf.io.gfile.rmtree(folder)
     return scorer

@@ -5,16 +5,21 @@ import hashlib
 import time
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.files import writing
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.settings import ScoringSettings
 from proganomaly.components.records.pyramid_folder import split_folder
 from proganomaly.components.records.pyramid_record import fingerprint
 from proganomaly.components.settings import to_json
 from proganomaly.components.trainer.dataset import PyramidSource
+from proganomaly.components.trainer.determinism import make_deterministic
 from proganomaly.components.trainer.export import export_model
-from proganomaly.components.trainer.loop import Report, train
+from proganomaly.components.trainer.interruption import terminable
+from proganomaly.components.trainer.loop import train
+from proganomaly.components.trainer.report import Report, Reporter
 from proganomaly.components.trainer.settings import CheckpointSettings, LoggingSettings, TrainerSettings
 from proganomaly.components.trainer.summaries import write_anomaly_maps
+from proganomaly.components.trainer.warm_start import weights_fingerprint
 
 # Fewer say nothing of the tail that a threshold lies in.
 MINIMUM_CALIBRATION_IMAGES = 5
@@ -24,18 +29,26 @@ def run_key(reference: PyramidSource, spec: ImageSpec, settings: TrainerSettings
     """Names a run by its training images, settings and code: equal runs share their checkpoints.
 
     How the trained networks score, and how often a run reports, are no part of the name: after a change of
-    those the trained networks are used again.
+    those the trained networks are used again. Of a warm start the weights count, not where they are.
+
+    Raises:
+        UserError: there are no weights for the warm start.
     """
+    warm_start = settings.warm_start
+    if warm_start:
+        warm_start = weights_fingerprint(warm_start, Reporter(lambda _: None, settings.logging.verbosity))
     training = dataclasses.replace(
         settings,
         scoring=ScoringSettings(),
         checkpoints=CheckpointSettings(),
         logging=LoggingSettings(),
+        warm_start=warm_start,
     )
     parts = [fingerprint(reference.levels), to_json(spec), to_json(training), code_version]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 
+@terminable()
 def fit_model(
     reference: PyramidSource,
     calibration: PyramidSource,
@@ -60,8 +73,10 @@ def fit_model(
 
     Raises:
         UserError: data, settings and devices do not fit each other, or training diverged.
-        KeyboardInterrupt: the run was asked to stop; its state is saved.
+        KeyboardInterrupt: the run was asked to stop; its state is saved. `Terminated` where by SIGTERM.
     """
+    if settings.execution.deterministic:
+        make_deterministic()
     settings.scoring.check_resolution(spec.resolution)
     for split, source in (("train", reference), ("calibration", calibration)):
         # The final level is trained last: better missed now than hours later.
@@ -76,17 +91,17 @@ def fit_model(
             f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; received "
             f"{calibration.images}: add normal images, or raise ingest.calibration_share"
         )
-    report(
+    reporter = Reporter(report, settings.logging.verbosity)
+    reporter.info(
         f"{reference.images:,} images to train on, {calibration.images:,} held out for calibration; "
         f"watch it with: tensorboard --logdir {run_folder}/tensorboard"
     )
     run = train(reference, spec, settings, run_folder, report)
     started = time.monotonic()
-    scorer = export_model(
-        run.state.averages, reference, calibration, spec, settings, model_folder, provenance
-    )
-    write_anomaly_maps(run_folder, scorer, calibration, run.images_seen)
-    report(
+    scorer = export_model(run, reference, calibration, spec, settings, model_folder, provenance)
+    with writing(f"the run folder {run_folder}", "the model is whole"):
+        write_anomaly_maps(run_folder, scorer, calibration, run.images_seen)
+    reporter.info(
         f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
         f"{time.monotonic() - started:.0f} s"
     )

@@ -1,25 +1,27 @@
 """The training loop: from a pyramid of normal images to trained networks."""
 
+import contextlib
 import dataclasses
-import math
-from collections.abc import Callable
+import time
 
 import tensorflow as tf
 
-from proganomaly.components.errors import UserError
+from proganomaly.components.files import require_folder, writing
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.checkpoint import RunCheckpoint
 from proganomaly.components.trainer.clock import Clock
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
+from proganomaly.components.trainer.determinism import make_deterministic
 from proganomaly.components.trainer.distribution import check_batch_sizes, create_strategy
+from proganomaly.components.trainer.divergence import Diverged, Rollbacks, check_state, finite
 from proganomaly.components.trainer.interruption import Interruption
+from proganomaly.components.trainer.report import Report, Reporter
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.step import TrainingState, create_state, make_step, reset_optimizers
 from proganomaly.components.trainer.summaries import RunSummaries
-
-Report = Callable[[str], None]
+from proganomaly.components.trainer.warm_start import load_weights
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,54 +52,128 @@ def train(
         report: Receives one line per tick.
 
     Raises:
-        UserError: a setting does not fit the data or the devices, or training diverged.
+        UserError: a setting does not fit the data or the devices, the folder cannot be written to, or
+            training diverged more often than it may.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
+    if settings.execution.deterministic:
+        make_deterministic()
+    started = time.monotonic()
     strategy = create_strategy(settings.execution)
     stages = schedule.stages(settings.schedule, spec.resolution, source.images)
     check_batch_sizes(stages, strategy)
-    with strategy.scope():
-        state = create_state(settings, spec)
-        checkpoint = RunCheckpoint(state, f"{run_folder}/checkpoints")
-        images_seen = checkpoint.restore()
-        # A checkpoint has the rate that it was trained with; the settings may have another by now.
-        for optimizer in state.optimizers.values():
-            optimizer.learning_rate = settings.optimizer.learning_rate
-    if images_seen:
-        report(f"going on from the checkpoint at {images_seen:,} images")
-    summaries = RunSummaries(run_folder, state, source, settings, images_seen)
-    clock = Clock(stages, settings, spec, images_seen)
-    resolution = 0
+    reporter = Reporter(report, settings.logging.verbosity)
+    writes = strategy.extended.should_checkpoint
+    if writes:
+        require_folder("run", run_folder)
+    rollbacks = Rollbacks(f"{run_folder}/checkpoints", settings.checkpoints, writes)
     with Interruption() as interruption:
-        for stage in stages:
-            if images_seen >= stage.end:
-                resolution = stage.resolution
-                continue
-            if images_seen == stage.start and stage.resolution != resolution:
-                reset_optimizers(state)
+        while True:
+            run = _Run(source, spec, settings, run_folder, reporter, strategy, stages, rollbacks.rate_factor)
+            try:
+                run.go(interruption)
+            except Diverged as symptom:
+                # Going back is going on anew: from the last checkpoint, or from the seed if there is none.
+                rollbacks.roll_back(symptom, reporter)
+            else:
+                return TrainedRun(run.state, run.images_seen, time.monotonic() - started)
+
+
+class _Run:
+    """A run from its newest checkpoint on: its state, and how it goes through the stages."""
+
+    def __init__(
+        self,
+        source: PyramidSource,
+        spec: ImageSpec,
+        settings: TrainerSettings,
+        run_folder: str,
+        report: Reporter,
+        strategy: tf.distribute.Strategy,
+        stages: list[Stage],
+        rate_factor: float,
+    ) -> None:
+        self._source, self._settings, self._folder = source, settings, run_folder
+        self._report, self._strategy, self._stages, self._rate_factor = report, strategy, stages, rate_factor
+        with strategy.scope():
+            self.state = create_state(settings, spec)
+            self._checkpoint = RunCheckpoint(
+                self.state,
+                f"{run_folder}/checkpoints",
+                settings,
+                spec,
+                report,
+                writes=strategy.extended.should_checkpoint,
+            )
+            self.images_seen = self._checkpoint.restore()
+            if settings.warm_start and not self.images_seen:
+                load_weights(self.state, settings, spec, report)
+        if self.images_seen:
+            report.info(f"going on from the checkpoint at {self.images_seen:,} images")
+        with self._writing():
+            self._summaries = RunSummaries(run_folder, self.state, source, settings, self.images_seen)
+        self._clock = Clock(stages, settings, spec, self.images_seen)
+
+    def go(self, interruption: Interruption) -> None:
+        """Trains to the end of the last stage.
+
+        Raises:
+            Diverged: a loss or a variable is not finite.
+            KeyboardInterrupt: the run was asked to stop; its state is saved.
+        """
+        resolution = 0
+        for stage in self._stages:
+            if self.images_seen < stage.end:
+                self._begin(stage, resolution)
+                self._train_stage(stage, interruption)
+                with self._writing():
+                    self._summaries.snapshot(stage, self.images_seen)
             resolution = stage.resolution
-            step = make_step(state, settings, stage, strategy)
-            for batch in _batches(source, settings, stage, images_seen, strategy):
-                losses = step(batch, images_seen)
-                images_seen += stage.batch_size
-                clock.step(stage, images_seen)
-                done = images_seen >= stage.end
-                if clock.tick_is_due():
-                    values = _finite(losses, images_seen, run_folder)
-                    report(clock.tick(values))
-                    summaries.tick(stage, images_seen, values, clock.images_per_second)
-                if done or interruption.requested or clock.checkpoint_is_due():
-                    _finite(losses, images_seen, run_folder)
-                    _check_weights(state, images_seen, run_folder)
-                    checkpoint.save(images_seen)
-                if interruption.requested:
-                    raise KeyboardInterrupt
-                if done:
-                    break
-            summaries.snapshot(stage, images_seen)
-        if interruption.requested:
-            raise KeyboardInterrupt
-    return TrainedRun(state, images_seen, clock.seconds)
+        interruption.end()
+
+    def _begin(self, stage: Stage, resolution: int) -> None:
+        """Sets the optimizers for a stage that follows one of `resolution`, also in the middle of it."""
+        optimizer = self._settings.optimizer
+        grows = self.images_seen == stage.start and stage.resolution != resolution
+        rate = optimizer.learning_rates.get(stage.resolution, optimizer.learning_rate) * self._rate_factor
+        with self._strategy.scope():
+            if grows and optimizer.reset_at_growth:
+                reset_optimizers(self.state)
+            # A checkpoint has the rate that it was trained with; the settings may have another by now.
+            for each in self.state.optimizers.values():
+                each.learning_rate = rate
+        phase = "fading in" if stage.fading else "stable"
+        self._report.debug(
+            f"{stage.resolution}x{stage.resolution} {phase}, {self.images_seen:,} to {stage.end:,} images: "
+            f"batches of {stage.batch_size}, learning rate {rate:g}"
+        )
+
+    def _train_stage(self, stage: Stage, interruption: Interruption) -> None:
+        step = make_step(self.state, self._settings, stage, self._strategy)
+        began, traced = time.monotonic(), False
+        for batch in _batches(self._source, self._settings, stage, self.images_seen, self._strategy):
+            losses = step(batch, self.images_seen)
+            self.images_seen += stage.batch_size
+            if not traced:
+                self._report.debug(f"first step of the stage took {time.monotonic() - began:.1f} s")
+                traced = True
+            self._clock.step(stage, self.images_seen)
+            done = self.images_seen >= stage.end
+            if self._clock.tick_is_due():
+                values = finite(losses, self.images_seen)
+                self._report.info(self._clock.tick(values))
+                with self._writing():
+                    self._summaries.tick(stage, self.images_seen, values, self._clock.images_per_second)
+            if done or interruption.requested or self._checkpoint.is_due(self.images_seen):
+                finite(losses, self.images_seen)
+                check_state(self.state, self.images_seen)
+                self._checkpoint.save(self.images_seen, stage.resolution)
+            interruption.end()
+            if done:
+                break
+
+    def _writing(self) -> contextlib.AbstractContextManager[None]:
+        return writing(f"the run folder {self._folder}", "its checkpoints are intact")
 
 
 def _batches(
@@ -121,27 +197,3 @@ def _batches(
     options = tf.data.Options()
     options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
     return strategy.experimental_distribute_dataset(dataset.with_options(options))
-
-
-def _finite(losses: dict[str, tf.Tensor], images_seen: int, run_folder: str) -> dict[str, float]:
-    """Returns the losses as numbers; raises UserError where one is not finite."""
-    values = {name: float(loss) for name, loss in losses.items()}
-    for name, value in values.items():
-        # A gradient in float16 may overflow: its step is left out, and the loss scale halved.
-        if name.startswith("loss/") and not math.isfinite(value):
-            raise _diverged(f"{name} is {value}", images_seen, run_folder)
-    return values
-
-
-def _check_weights(state: TrainingState, images_seen: int, run_folder: str) -> None:
-    """Raises UserError where a weight is not finite: a step's losses are those before its update."""
-    for variable in state.networks.variables():
-        if not bool(tf.reduce_all(tf.math.is_finite(variable.value))):
-            raise _diverged(f"the weight {variable.path} is not finite", images_seen, run_folder)
-
-
-def _diverged(symptom: str, images_seen: int, run_folder: str) -> UserError:
-    return UserError(
-        f"training diverged: {symptom} after {images_seen:,} images; lower learning_rate (the last good "
-        f"checkpoint is kept in {run_folder}/checkpoints)"
-    )

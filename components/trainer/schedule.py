@@ -100,5 +100,8 @@ def ema_decay(settings: TrainerSettings, batch_size: int, images_seen: int) -> f
     """
     if settings.ema_decay is not None:
         return settings.ema_decay
-    effective = min(settings.ema_half_life, 0.05 * images_seen)
+    effective = float(settings.ema_half_life)
+    # What a warm start begins with is worth keeping.
+    if not settings.warm_start:
+        effective = min(effective, 0.05 * images_seen)
     return float(0.5 ** (batch_size / effective)) if effective > 0 else 0.0

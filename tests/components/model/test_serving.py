@@ -18,7 +18,9 @@ from proganomaly.components.model.networks import build_networks, to_network_ran
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.settings import SCORE_COMPONENTS, NetworkSettings, ScoringSettings
 from proganomaly.components.trainer.export import export_model
+from proganomaly.components.trainer.loop import TrainedRun
 from proganomaly.components.trainer.settings import TrainerSettings
+from proganomaly.components.trainer.step import TrainingState
 
 SPEC = ImageSpec(16, 3)
 SETTINGS = TrainerSettings(
@@ -150,8 +152,9 @@ def exported(tmp_path_factory) -> tuple[AnomalyScorer, str]:
     folder = tmp_path_factory.mktemp("export") / "Format-Serving"
     folder.mkdir()
     (folder / "old").touch()
+    networks = build_networks(SETTINGS.networks, SPEC)
     scorer = export_model(
-        build_networks(SETTINGS.networks, SPEC),
+        TrainedRun(TrainingState(networks, networks, {}), 0, 0.0),
         Images(60, 1),
         Images(40, 2),
         SPEC,

@@ -1,12 +1,9 @@
 """Whole runs: one without a stop, and the same one stopped in every way: the weights must be the same."""
 
-import dataclasses
 import json
 import os
 import shutil
 import signal
-import subprocess
-import sys
 
 import numpy as np
 import pytest
@@ -14,9 +11,7 @@ import tensorflow as tf
 
 from proganomaly.components.errors import SettingsError, UserError
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.settings import to_json
 from proganomaly.components.trainer import loop
-from proganomaly.components.trainer.checkpoint import RunCheckpoint
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.loop import TrainedRun, train
 from proganomaly.components.trainer.step import create_state
@@ -24,25 +19,6 @@ from proganomaly.components.trainer.step import create_state
 SPEC = ImageSpec(8, 1)
 # 4x4 stable to 32 images, 8x8 fading in to 80, 8x8 stable to 112.
 STAGE_ENDS, TOTAL, STOP = [32, 80], 112, 64
-
-# A run in a process of its own, which is to be killed: a checkpoint after every step.
-CHILD = """
-import sys
-from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.settings import from_json
-from proganomaly.components.trainer.dataset import PyramidSource
-from proganomaly.components.trainer.loop import train
-from proganomaly.components.trainer.settings import TrainerSettings
-
-records, folder, settings = sys.argv[1:]
-train(
-    PyramidSource(records),
-    ImageSpec(8, 1),
-    from_json(TrainerSettings, settings),
-    folder,
-    lambda line: print(line, flush=True),
-)
-"""
 
 
 class Stopped:
@@ -129,11 +105,6 @@ def test_a_run_learns(whole, settings):
         assert not np.array_equal(now, average), now.path
 
 
-def test_the_newest_two_checkpoints_are_kept_and_name_the_images_seen(whole):
-    names = {path.name for path in (whole[1] / "checkpoints").glob("*.index")}
-    assert names == {f"ckpt-{STAGE_ENDS[-1]}.index", f"ckpt-{TOTAL}.index"}
-
-
 def test_a_run_that_was_interrupted_ends_in_the_same_weights(source, settings, whole, copy):
     report = Stopped()
     resumed = train(source, SPEC, settings, str(copy), report)
@@ -146,25 +117,6 @@ def test_a_run_that_was_interrupted_ends_in_the_same_weights(source, settings, w
     ]
 
 
-def test_a_run_that_was_killed_ends_in_the_same_weights(source, tiny, whole, tmp_path):
-    settings = tiny.settings(checkpoints={"seconds": 0})
-    command = [sys.executable, "-c", CHILD, source.folder, str(tmp_path), to_json(settings)]
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as child:
-        for line in child.stdout:
-            if "fade-in" in line:
-                child.kill()
-        assert child.wait() == -signal.SIGKILL
-    report = Stopped()
-    resumed = train(source, SPEC, settings, str(tmp_path), report)
-    taken_up = int(report.lines[0].removeprefix("going on from the checkpoint at ").removesuffix(" images"))
-    assert 32 < taken_up < 80
-    assert resumed.images_seen == TOTAL
-    for one, two in zip(_weights(whole[0]), _weights(resumed), strict=True):
-        np.testing.assert_array_equal(one, two)
-    seen = [line["images_seen"] for line in _stats(tmp_path)]
-    assert seen == sorted(set(seen)) and seen[-1] == TOTAL
-
-
 def test_a_finished_run_is_not_trained_again(source, settings, whole):
     run, folder, _ = whole
     report = Stopped()
@@ -173,35 +125,6 @@ def test_a_finished_run_is_not_trained_again(source, settings, whole):
     assert again.images_seen == TOTAL
     for one, two in zip(_weights(run), _weights(again), strict=True):
         np.testing.assert_array_equal(one, two)
-
-
-def test_a_run_that_diverges_says_so_and_keeps_its_checkpoint(source, tiny, copy, interrupted):
-    # A checkpoint knows the rate that it was trained with: the settings' must win.
-    settings = tiny.settings(checkpoints={"seconds": 1e6}, optimizer={"learning_rate": 1e12})
-    with pytest.raises(UserError, match=r"^training diverged: \S+ is (nan|-?inf) after 80 images; low"):
-        train(source, SPEC, settings, str(copy), Stopped())
-    kept, original = (create_state(settings, SPEC) for _ in range(2))
-    for state, folder in ((kept, copy), (original, interrupted)):
-        assert RunCheckpoint(state, f"{folder}/checkpoints").restore() == STOP
-    for one, two in zip(kept.networks.variables(), original.networks.variables(), strict=True):
-        np.testing.assert_array_equal(one, two)
-
-
-def test_weights_that_are_not_finite_are_never_saved(source, settings, copy, monkeypatch):
-    def make_broken_step(state, *_):
-        def step(*_):
-            state.networks.generator.variables[0].assign(state.networks.generator.variables[0] * np.nan)
-            return {"discriminator": tf.constant(1.0), "generator": tf.constant(1.0)}
-
-        return step
-
-    monkeypatch.setattr(loop, "make_step", make_broken_step)
-    with pytest.raises(UserError, match=r"^training diverged: the weight .* is not finite after 80 images"):
-        train(source, SPEC, settings, str(copy), Stopped())
-    assert {path.name for path in (copy / "checkpoints").glob("*.index")} == {
-        "ckpt-32.index",
-        f"ckpt-{STOP}.index",
-    }
 
 
 def test_a_stop_asked_for_while_the_last_pictures_are_written_is_not_lost(
@@ -217,41 +140,6 @@ def test_a_stop_asked_for_while_the_last_pictures_are_written_is_not_lost(
     with pytest.raises(KeyboardInterrupt):
         train(source, SPEC, settings, str(tmp_path), Stopped())
     assert (tmp_path / "checkpoints" / f"ckpt-{TOTAL}.index").exists()
-
-
-@pytest.mark.parametrize("damage", ["truncated", "flipped", "emptied"])
-def test_a_damaged_checkpoint_is_named(source, settings, copy, damage):
-    path = next((copy / "checkpoints").glob(f"ckpt-{STOP}.data-*"))
-    content = path.read_bytes()
-    flipped = bytes(byte ^ 255 for byte in content[500:600])
-    path.write_bytes(
-        {"truncated": content[:1000], "flipped": content[:500] + flipped + content[600:], "emptied": b""}[
-            damage
-        ]
-    )
-    with pytest.raises(UserError, match=rf"^the checkpoint .*ckpt-{STOP} cannot be restored: .+$"):
-        train(source, SPEC, settings, str(copy), Stopped())
-
-
-@pytest.mark.parametrize("content", ["", "garbage { !"])
-def test_a_damaged_index_of_checkpoints_does_not_begin_the_run_anew(source, settings, copy, content):
-    (copy / "checkpoints" / "checkpoint").write_text(content)
-    with pytest.raises(UserError, match=r"checkpoints/checkpoint does not name a checkpoint; "):
-        train(source, SPEC, settings, str(copy), Stopped())
-
-
-def test_a_missing_checkpoint_is_named(source, settings, copy):
-    for path in (copy / "checkpoints").glob("ckpt-*"):
-        path.unlink()
-    with pytest.raises(UserError, match=rf"^the checkpoint .*ckpt-{STOP} cannot be restored: .+$"):
-        train(source, SPEC, settings, str(copy), Stopped())
-
-
-@pytest.mark.parametrize("changes", [{"fmap_max": 4}, {"latent_size": 4}])
-def test_a_checkpoint_of_other_networks_is_named(source, tiny, copy, changes):
-    settings = tiny.settings(networks=dataclasses.replace(tiny.networks, **changes))
-    with pytest.raises(UserError, match=rf"^the checkpoint .*ckpt-{STOP} cannot be restored: .+$"):
-        train(source, SPEC, settings, str(copy), Stopped())
 
 
 def test_settings_and_data_that_do_not_fit_are_refused_before_training(source, tiny, tmp_path):
