@@ -160,6 +160,23 @@ def find_levels(folder: str, prefix: str | None = None, suffix: str | None = Non
     return levels
 
 
+def single_file_prefix(folder: str, levels: dict[int, list[str]], prefix: str | None = None) -> str | None:
+    """Returns the path up to the levels' names in the original's layout, None where levels are folders.
+
+    Args:
+        folder: Where the pyramid is.
+        levels: What `find_levels` returned for it.
+        prefix: What `find_levels` was given.
+    """
+    path = levels[min(levels)][0]
+    before, _, name = path.rpartition("/")
+    if before != folder.rstrip("/"):
+        return None
+    match = _level_pattern(prefix).fullmatch(name)
+    assert match is not None, f"find_levels returned {path}"
+    return f"{before}/{match['prefix']}"
+
+
 def fingerprint(levels: dict[int, list[str]]) -> str:
     """Returns a hash of the pyramid's content, independent of the order and the sharding of its records.
 
@@ -210,7 +227,7 @@ def _level_files(
     folder: str, names: Sequence[str], prefix: str | None, suffix: str | None
 ) -> dict[int, list[str]]:
     """Finds the layout `<folder>/<prefix>rNN<suffix>`."""
-    pattern = re.compile(_LEVEL_FILE.format(prefix=_ANY_PREFIX if prefix is None else re.escape(prefix)))
+    pattern = _level_pattern(prefix)
     families: dict[tuple[str, str], dict[int, list[str]]] = {}
     for name in names:
         match = pattern.fullmatch(name)
@@ -224,6 +241,11 @@ def _level_files(
         found = ", ".join(f"{before}rNN{behind}" for before, behind in sorted(families))
         raise UserError(f"{folder} holds several pyramids ({found}); name one by its prefix and suffix")
     return next(iter(families.values()), {})
+
+
+def _level_pattern(prefix: str | None) -> re.Pattern[str]:
+    """Returns what a single file's name is like, with a prefix that is known or to be guessed."""
+    return re.compile(_LEVEL_FILE.format(prefix=_ANY_PREFIX if prefix is None else re.escape(prefix)))
 
 
 def _resolution(match: re.Match[str], path: str) -> int:

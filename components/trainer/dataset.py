@@ -4,19 +4,23 @@ Every epoch shuffles the files and the records with a seed of its own, so a data
 whole epochs are skipped for nothing, the rest of one by reading over its raw records.
 """
 
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 import numpy as np
 import tensorflow as tf
+from numpy.typing import NDArray
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.records.pyramid_labels import read_labels
 from proganomaly.components.records.pyramid_record import (
     count_records,
     find_levels,
     parse_pyramid_records,
     read_records,
     read_shape,
+    single_file_prefix,
 )
+from proganomaly.components.trainer.settings import DataSettings
 
 # A folder without splits holds out every fifth image for calibration: the records of the original's files
 # stand in the same order at every resolution, so the index names the image.
@@ -45,13 +49,17 @@ class PyramidSource:
     ) -> None:
         self.folder = folder
         self.levels = find_levels(folder, prefix, suffix)
-        self._hold_out = hold_out
+        self._prefix, self._hold_out = prefix, hold_out
         if hold_out and any(len(files) > 1 for files in self.levels.values()):
             raise UserError(f"{folder} must have one file per level to hold out images; it has several")
-        counts = {sum(count_records(path) for path in files) for files in self.levels.values()}
-        self.images = self._own_count(min(counts))
+        self._counts = {
+            resolution: [count_records(path) for path in files] for resolution, files in self.levels.items()
+        }
+        self._total = sum(self._counts[self.largest])
+        self.images = self._own_count(self._total)
         first = next(read_records(self.levels[self.largest][0]))
         self.channels = read_shape(first)[0]
+        self._cache: tuple[int, tf.Tensor] | None = None
 
     @property
     def largest(self) -> int:
@@ -69,30 +77,102 @@ class PyramidSource:
             raise UserError(f"{self.folder} has no level of {resolution} pixels; its levels are {available}")
         return self.levels[resolution]
 
+    def labels(self, label_count: int) -> NDArray[np.int32]:
+        """Returns the class of every record of a level, held out or not, int32 [N], in file order.
+
+        Args:
+            label_count: How many classes there must be; 0 gives zeros without looking for labels.
+
+        Raises:
+            UserError: there is no `<prefix>rxx.labels`, or it fits neither the classes nor the records.
+        """
+        if not label_count:
+            return np.zeros(self._total, np.int32)
+        prefix = single_file_prefix(self.folder, self.levels, self._prefix)
+        rows = read_labels(prefix) if prefix is not None else None
+        if rows is None:
+            raise UserError(
+                f"networks.label_count is {label_count}, but {self.folder} has no labels: a file "
+                f"<prefix>rxx.labels beside the levels <prefix>rNN<suffix>"
+            )
+        if rows.shape != (self._total, label_count):
+            raise UserError(
+                f"the labels {prefix}rxx.labels must be of {self._total} images and {label_count} classes "
+                f"(networks.label_count); they are of {rows.shape[0]} and {rows.shape[1]}"
+            )
+        return np.argmax(rows, axis=1).astype(np.int32)
+
     def records(
+        self,
+        resolution: int,
+        epoch: tf.Tensor | int | None = None,
+        seed: int = 0,
+        buffer_bytes: int | None = None,
+    ) -> tf.data.Dataset:
+        """Returns (index in file order, serialized record) of one level.
+
+        The files come in the order of `epoch` if it is given. `buffer_bytes` are read from a file at once.
+        """
+        return self._flat_map(
+            lambda path, first, _: tf.data.TFRecordDataset(path, buffer_size=buffer_bytes).enumerate(first),
+            resolution,
+            epoch,
+            seed,
+        )
+
+    def indices(
         self, resolution: int, epoch: tf.Tensor | int | None = None, seed: int = 0
     ) -> tf.data.Dataset:
-        """Returns the serialized records of one level, the files in the order of `epoch` if given."""
-        paths = self.files(resolution)
-        files = tf.data.Dataset.from_tensor_slices(paths)
-        if epoch is not None:
-            files = files.shuffle(len(paths), seed=_epoch_seed(seed, epoch))
-        records = files.flat_map(tf.data.TFRecordDataset)
-        if self._hold_out is None:
-            return records
-        wanted = self._hold_out == "calibration"
-        return (
-            records.enumerate()
-            .filter(lambda index, _: tf.equal(tf.equal(index % HOLD_OUT_EVERY, 0), wanted))
-            .map(lambda _, record: record)
+        """Returns the indices that `records` returns, in the same order, without reading a file."""
+        return self._flat_map(
+            lambda _, first, end: tf.data.Dataset.range(first, end), resolution, epoch, seed
         )
+
+    def cached(self, resolution: int) -> tf.Tensor:
+        """Returns all images of a level, held out or not: uint8 [N, resolution, resolution, C].
+
+        They stay in memory until another level is asked for.
+        """
+        if self._cache is None or self._cache[0] != resolution:
+            self._cache = None
+            images = np.empty([self._total, resolution, resolution, self.channels], np.uint8)
+            paths = tf.data.Dataset.from_tensor_slices(self.files(resolution))
+            taken = 0
+            for batch in self._parsed(paths.flat_map(tf.data.TFRecordDataset), resolution, 256):
+                images[taken : taken + len(batch)] = batch
+                taken += len(batch)
+            with tf.device("CPU"):  # an accelerator's memory is for the networks
+                self._cache = (resolution, tf.constant(images))
+        return self._cache[1]
 
     def batches(self, resolution: int, batch_size: int = 32) -> Iterator[np.ndarray]:
         """Yields all images once in file order: uint8 [N, resolution, resolution, C]."""
-        batches = self.records(resolution).batch(batch_size)
+        return self._parsed(self.records(resolution).map(lambda _, record: record), resolution, batch_size)
+
+    def _parsed(self, records: tf.data.Dataset, resolution: int, batch_size: int) -> Iterator[np.ndarray]:
+        batches = records.batch(batch_size)
         yield from batches.map(
             lambda serialized: parse_pyramid_records(serialized, resolution, self.channels)
         ).as_numpy_iterator()
+
+    def _flat_map(
+        self,
+        read: Callable[[tf.Tensor, tf.Tensor, tf.Tensor], tf.data.Dataset],
+        resolution: int,
+        epoch: tf.Tensor | int | None,
+        seed: int,
+    ) -> tf.data.Dataset:
+        """Joins what `read(path, first index, index behind the last)` returns of each file."""
+        paths = self.files(resolution)
+        ends = np.cumsum(self._counts[resolution], dtype=np.int64)
+        files = tf.data.Dataset.from_tensor_slices((paths, ends - self._counts[resolution], ends))
+        if epoch is not None:
+            files = files.shuffle(len(paths), seed=_epoch_seed(seed, epoch))
+        content = files.flat_map(read)
+        if self._hold_out is None:
+            return content
+        wanted = self._hold_out == "calibration"
+        return content.filter(lambda index, *_: tf.equal(tf.equal(index % HOLD_OUT_EVERY, 0), wanted))
 
     def _own_count(self, total: int) -> int:
         held_out = -(-total // HOLD_OUT_EVERY)
@@ -105,8 +185,8 @@ def training_batches(
     batch_size: int,
     position: int,
     seed: int,
-    shuffle_buffer: int,
-    mirror_augment: bool,
+    settings: DataSettings,
+    label_count: int = 0,
 ) -> tf.data.Dataset:
     """Returns an endless dataset of (images, labels).
 
@@ -118,25 +198,39 @@ def training_batches(
         batch_size: Images per batch.
         position: Images that the run has taken since its beginning: where in the order to start.
         seed: Seed of the order and of mirroring.
-        shuffle_buffer: Records in the shuffle buffer.
-        mirror_augment: Flip images left to right at random.
-    """
+        settings: How to read; none but `shuffle_buffer` and `mirror_augment` changes what comes out.
+        label_count: Number of classes; 0 gives zeros for labels.
 
-    def epoch_records(epoch: tf.Tensor) -> tf.data.Dataset:
+    Raises:
+        UserError: there is no such level, or the labels are missing or do not fit.
+    """
+    # Tensors of the data set's own device, not numbers that each function would copy into its graph.
+    with tf.device("CPU"):
+        all_labels = tf.constant(source.labels(label_count))
+    cached = source.cached(resolution) if settings.cache else None
+
+    def epoch_content(epoch: tf.Tensor) -> tf.data.Dataset:
         # Shuffling mixes in the seed of its graph, by default TensorFlow's global one.
         tf.random.set_seed(seed)
-        records = source.records(resolution, epoch, seed)
-        return records.shuffle(min(shuffle_buffer, source.images), seed=_epoch_seed(seed, epoch))
+        if cached is None:
+            content = source.records(resolution, epoch, seed, settings.read_buffer_bytes)
+        else:
+            content = source.indices(resolution, epoch, seed).map(lambda index: (index, ""))
+        return content.shuffle(min(settings.shuffle_buffer, source.images), seed=_epoch_seed(seed, epoch))
 
-    def decode(indices: tf.Tensor, serialized: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
-        images = parse_pyramid_records(serialized, resolution, source.channels)
-        labels = tf.zeros([batch_size], tf.int32)
-        return (_mirrored(images, indices, seed) if mirror_augment else images), labels
+    def decode(places: tf.Tensor, content: tuple[tf.Tensor, tf.Tensor]) -> tuple[tf.Tensor, tf.Tensor]:
+        indices, serialized = content
+        if cached is None:
+            images = parse_pyramid_records(serialized, resolution, source.channels)
+        else:
+            images = tf.gather(cached, indices)
+        labels = tf.gather(all_labels, indices)
+        return (_mirrored(images, places, seed) if settings.mirror_augment else images), labels
 
     first_epoch, offset = divmod(position, source.images)
-    dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_records).skip(offset)
+    dataset = tf.data.Dataset.range(first_epoch, tf.int64.max).flat_map(epoch_content).skip(offset)
     dataset = dataset.enumerate(start=position).batch(batch_size, drop_remainder=True).map(decode)
-    return dataset.prefetch(2)
+    return dataset.prefetch(settings.prefetch_batches)
 
 
 def _epoch_seed(seed: int, epoch: tf.Tensor | int) -> tf.Tensor:

@@ -45,6 +45,8 @@ def run_key(reference: PyramidSource, spec: ImageSpec, settings: TrainerSettings
         warm_start=warm_start,
     )
     parts = [fingerprint(reference.levels), to_json(spec), to_json(training), code_version]
+    if settings.networks.label_count:
+        parts.append(reference.labels(settings.networks.label_count).tobytes().hex())
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()[:16]
 
 

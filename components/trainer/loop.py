@@ -189,8 +189,8 @@ def _batches(
         stage.batch_size,
         position=images_seen,
         seed=settings.seed,
-        shuffle_buffer=settings.data.shuffle_buffer,
-        mirror_augment=settings.data.mirror_augment,
+        settings=settings.data,
+        label_count=settings.networks.label_count,
     )
     # Every worker reads everything and takes its part of each batch: the order is then the same for any
     # number of workers.

@@ -1,13 +1,16 @@
 """The order of the training images: complete, and a pure function of seed and position."""
 
 import itertools
+import shutil
 
 import numpy as np
 import pytest
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.records.pyramid_labels import write_labels
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
+from proganomaly.components.trainer.settings import DataSettings
 
 COUNT = 23
 
@@ -27,9 +30,10 @@ def single_files(tiny, images, tmp_path_factory) -> str:
     return tiny.single_files(tmp_path_factory.mktemp("files"), images)
 
 
-def _take(source, count, batch_size=4, position=0, seed=1, shuffle_buffer=10, mirror=False) -> np.ndarray:
+def _take(source, count, batch_size=4, position=0, seed=1, **data) -> np.ndarray:
     """The next `count` images from a position."""
-    batches = training_batches(source, 8, batch_size, position, seed, shuffle_buffer, mirror)
+    settings = DataSettings(**{"shuffle_buffer": 10, **data})
+    batches = training_batches(source, 8, batch_size, position, seed, settings)
     taken = [images for images, _ in itertools.islice(batches.as_numpy_iterator(), -(-count // batch_size))]
     return np.concatenate(taken)[:count]
 
@@ -54,9 +58,9 @@ def test_pixels_are_those_that_were_written(source, images):
 
 @pytest.mark.parametrize("position", [1, 7, COUNT - 1, COUNT, COUNT + 5, 3 * COUNT + 2])
 def test_a_later_position_continues_the_same_stream(source, position):
-    whole = _take(source, 5 * COUNT, mirror=True)
+    whole = _take(source, 5 * COUNT, mirror_augment=True)
     np.testing.assert_array_equal(
-        _take(source, COUNT, batch_size=3, position=position, mirror=True), whole[position:][:COUNT]
+        _take(source, COUNT, batch_size=3, position=position, mirror_augment=True), whole[position:][:COUNT]
     )
 
 
@@ -69,7 +73,7 @@ def test_the_order_belongs_to_the_seed_alone(source):
 
 
 def test_mirroring_flips_about_half_of_the_images_left_to_right(source, images):
-    taken, plain = _take(source, 8 * COUNT, mirror=True), _take(source, 8 * COUNT)
+    taken, plain = _take(source, 8 * COUNT, mirror_augment=True), _take(source, 8 * COUNT)
     flipped = [not np.array_equal(one, other) for one, other in zip(taken, plain, strict=True)]
     assert 0.3 < np.mean(flipped) < 0.7
     np.testing.assert_array_equal(taken[flipped], plain[flipped][:, :, ::-1])
@@ -112,4 +116,97 @@ def test_colour_is_kept(tiny, tmp_path):
 
 def test_a_level_that_is_not_there_is_named(source):
     with pytest.raises(UserError, match=r"has no level of 16 pixels; its levels are 4, 8$"):
-        training_batches(source, 16, 4, 0, 1, 10, False)
+        training_batches(source, 16, 4, 0, 1, DataSettings())
+
+
+@pytest.fixture
+def labelled(tiny, images, tmp_path) -> str:
+    """Single files whose labels are the images' numbers modulo 3, the last rows soft ones."""
+    folder = tiny.single_files(tmp_path / "labelled", images)
+    rows = np.eye(3, dtype=np.float32)[np.arange(COUNT) % 3]
+    rows[-5:] = rows[-5:] * 0.4 + 0.2
+    write_labels(f"{folder}/stripes-", rows)
+    return folder
+
+
+@pytest.mark.parametrize("hold_out", [None, "train", "calibration"])
+@pytest.mark.parametrize("cache", [False, True])
+def test_labels_stay_with_their_images(labelled, hold_out, cache):
+    source = PyramidSource(labelled, hold_out=hold_out)
+    batches = training_batches(source, 8, 4, 5, 1, DataSettings(shuffle_buffer=7, cache=cache), 3)
+    for images, labels in itertools.islice(batches.as_numpy_iterator(), 12):
+        assert labels.dtype == np.int32
+        np.testing.assert_array_equal(labels, np.array(_numbers(images)) % 3)
+
+
+def test_labels_are_zero_where_the_networks_know_none(labelled, single_files):
+    for folder in (labelled, single_files):
+        _, labels = next(
+            training_batches(PyramidSource(folder), 8, 4, 0, 1, DataSettings()).as_numpy_iterator()
+        )
+        assert labels.tolist() == [0, 0, 0, 0]
+
+
+def test_labels_that_are_missing_or_do_not_fit(labelled, single_files, source):
+    for folder in (single_files, source.folder):
+        with pytest.raises(UserError, match=r"label_count is 3, but .* has no labels: a file <prefix>rxx"):
+            training_batches(PyramidSource(folder), 8, 4, 0, 1, DataSettings(), 3)
+    with pytest.raises(UserError, match=r"must be of 23 images and 4 classes .*; they are of 23 and 3"):
+        PyramidSource(labelled).labels(4)
+    write_labels(f"{labelled}/stripes-", np.eye(3, dtype=np.float32)[[0, 1]])
+    with pytest.raises(UserError, match=r"stripes-rxx.labels must be of 23 images .*; they are of 2 and 3"):
+        PyramidSource(labelled, prefix="stripes-").labels(3)
+
+
+@pytest.mark.parametrize("hold_out", [None, "train"])
+def test_the_cache_changes_no_order_and_needs_no_file(tiny, images, tmp_path, hold_out):
+    source = PyramidSource(tiny.folders(tmp_path, images, shards=1 if hold_out else 3), hold_out=hold_out)
+    plain = _take(source, 3 * COUNT, position=7, mirror_augment=True)
+    batches = training_batches(source, 8, 4, 7, 1, DataSettings(True, True, 10)).as_numpy_iterator()
+    shutil.rmtree(tmp_path)
+    taken = np.concatenate([images for images, _ in itertools.islice(batches, 3 * COUNT // 4)])
+    np.testing.assert_array_equal(taken, plain[: len(taken)])
+
+
+def test_the_cache_holds_one_level(source):
+    assert source.cached(8) is source.cached(8)
+    assert source.cached(4).shape == (COUNT, 4, 4, 1)
+    np.testing.assert_array_equal(source.cached(8), np.concatenate(list(source.batches(8))))
+
+
+@pytest.mark.parametrize("change", [{"read_buffer_bytes": 1}, {"prefetch_batches": 7}])
+def test_how_files_are_read_changes_nothing(source, change):
+    np.testing.assert_array_equal(_take(source, COUNT, **change), _take(source, COUNT))
+
+
+def test_reading_settings_reach_the_data_set(source, monkeypatch):
+    sizes, ahead = [], []
+    reader, prefetch = tf.data.TFRecordDataset, tf.data.Dataset.prefetch
+
+    def record_reader(path, buffer_size=None):
+        sizes.append(buffer_size)
+        return reader(path, buffer_size=buffer_size)
+
+    def record_prefetch(dataset, buffer_size):
+        ahead.append(buffer_size)
+        return prefetch(dataset, buffer_size)
+
+    monkeypatch.setattr(tf.data, "TFRecordDataset", record_reader)
+    monkeypatch.setattr(tf.data.Dataset, "prefetch", record_prefetch)
+    settings = DataSettings(read_buffer_bytes=4_321, prefetch_batches=5)
+    next(iter(training_batches(source, 8, 4, 0, 1, settings)))
+    assert (sizes, ahead) == ([4_321], [5])
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
+def test_any_number_of_channels(tiny, tmp_path, channels):
+    images = tiny.make_images(6, channels=channels)
+    source = PyramidSource(tiny.folders(tmp_path, images))
+    assert source.channels == channels
+    taken = _take(source, 6, cache=True)
+    np.testing.assert_array_equal(taken, images[_numbers(taken)])
+
+
+def test_the_smallest_level_may_be_8(tiny, tmp_path):
+    source = PyramidSource(tiny.folders(tmp_path, tiny.make_images(5, 16), smallest=8))
+    assert (list(source.levels), source.images) == ([8, 16], 5)
