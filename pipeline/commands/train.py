@@ -5,6 +5,7 @@ import os
 from proganomaly.components.errors import UserError
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.pipeline.commands.parser import check_yaml_files, make_parser
+from proganomaly.pipeline.commands.seed_options import HELP, SeedForm, translated
 
 
 def main(argv: list[str]) -> int:
@@ -16,7 +17,7 @@ def main(argv: list[str]) -> int:
         "train",
         "Train on a folder of TFRecord pyramids and export the model. The folder is one that the pipeline "
         "wrote, or holds the original's single files <prefix>rNN<suffix>; of those every fifth image is held "
-        "out for calibration.",
+        f"out for calibration. {HELP}",
     )
     parser.add_argument("records", help="folder of TFRecord pyramids")
     parser.add_argument("--output", required=True, help="folder for checkpoints, logs and the model")
@@ -31,8 +32,9 @@ def main(argv: list[str]) -> int:
     )
     parser.add_argument("--config", action="config", help="YAML file of these options")
     parser.add_class_arguments(TrainerSettings, "trainer")
-    check_yaml_files(argv)
-    options = parser.parse_args(argv)
+    words, form = translated(argv)
+    check_yaml_files(words)
+    options = parser.parse_args(words)
     settings = parser.instantiate(options).trainer
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
     import tensorflow as tf
@@ -44,7 +46,7 @@ def main(argv: list[str]) -> int:
     require_folder("output", options.output)
     tf.get_logger().setLevel("ERROR")
     return _train(
-        options.records, options.output, options.prefix, options.suffix, options.resolution, settings
+        options.records, options.output, options.prefix, options.suffix, options.resolution, settings, form
     )
 
 
@@ -55,6 +57,7 @@ def _train(
     suffix: str | None,
     resolution: int | None,
     settings: TrainerSettings,
+    form: SeedForm,
 ) -> int:
     from proganomaly.components.images.spec import ImageSpec
     from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
@@ -70,7 +73,8 @@ def _train(
             PyramidSource(records, prefix, suffix, hold_out=split) for split in ("train", "calibration")
         )
         fit = ImageSpec().fit
-    spec = ImageSpec(resolution or reference.largest, reference.channels, fit)
+    settings = form.settings(settings, reference.images, reference.channels)
+    spec = ImageSpec(resolution or form.final_resolution(reference.levels), reference.channels, fit)
     model = os.path.join(output, "model")
     try:
         fit_model(
