@@ -1,6 +1,7 @@
-"""Knows when a tick or a checkpoint is due, how fast training is and how much time is left."""
+"""Knows when a tick is due, how fast training is and how much time is left."""
 
 import time
+from collections.abc import Mapping
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import schedule
@@ -26,16 +27,11 @@ class Clock:
             stage.resolution: schedule.relative_cost(networks, stage.resolution) for stage in stages
         }
         self._stages, self._stage, self._settings = stages, stages[0], settings
-        self._started = self._last_tick = self._last_checkpoint = time.monotonic()
+        self._last_tick = time.monotonic()
         self._images_seen = self._last_images = images_seen
-        self._ticks = images_seen // settings.logging.images_per_tick
+        self._ticks = self._ticks_up_to(images_seen)
         self._compiled: Stage | None = None
         self.images_per_second = 0.0
-
-    @property
-    def seconds(self) -> float:
-        """Seconds since training began in this process."""
-        return time.monotonic() - self._started
 
     def step(self, stage: Stage, images_seen: int) -> None:
         """Notes that a step ended; the first of a stage is mostly compilation and not timed."""
@@ -45,31 +41,37 @@ class Clock:
             self._last_tick, self._last_images = time.monotonic(), images_seen
 
     def tick_is_due(self) -> bool:
-        """Whether the run has come to another multiple of `images_per_tick`, or to its end."""
-        due = self._images_seen // self._settings.logging.images_per_tick > self._ticks
+        """Whether the run has come to another multiple of `images_per_tick` (0: never), or to its end."""
+        if not self._settings.logging.images_per_tick:
+            return False
+        due = self._ticks_up_to(self._images_seen) > self._ticks
         ended = self._images_seen >= self._stages[-1].end
         return ended or (due and self._images_seen > self._last_images)
 
-    def checkpoint_is_due(self) -> bool:
-        """Whether `checkpoint_seconds` have gone by since this last was true."""
-        if time.monotonic() - self._last_checkpoint < self._settings.checkpoints.seconds:
-            return False
-        self._last_checkpoint = time.monotonic()
-        return True
+    def tick(self, terms: Mapping[str, float]) -> str:
+        """Returns the status line of the images since the last tick.
 
-    def tick(self, losses: dict[str, float]) -> str:
-        """Returns the status line of the images since the last tick."""
+        Args:
+            terms: The latest values of what the step returns; the line names the three losses.
+        """
         now = time.monotonic()
         self.images_per_second = (self._images_seen - self._last_images) / max(now - self._last_tick, 1e-9)
         self._last_tick, self._last_images = now, self._images_seen
-        self._ticks = self._images_seen // self._settings.logging.images_per_tick
+        self._ticks = self._ticks_up_to(self._images_seen)
         side, total = self._stage.resolution, self._stages[-1].end
         phase = f"fade-in {self._stage.alpha(self._images_seen):.2f}" if self._stage.fading else "stable"
-        values = "  ".join(f"{name[0].upper()} {value:7.3f}" for name, value in losses.items())
+        values = "  ".join(
+            f"{name[0].upper()} {_number(terms[f'loss/{name}'])}"
+            for name in ("discriminator", "generator", "encoder")
+            if f"loss/{name}" in terms
+        )
         return (
             f"{f'{side}x{side}':>9}  {phase:<12}  {self._images_seen:>9,} / {total:,} images  "
             f"{self.images_per_second:7.1f} images/s  {values}  {_duration(self._seconds_left())} left"
         )
+
+    def _ticks_up_to(self, images_seen: int) -> int:
+        return images_seen // max(self._settings.logging.images_per_tick, 1)
 
     def _seconds_left(self) -> float:
         """Scales the present speed by the later stages' work per image."""
@@ -78,6 +80,11 @@ class Clock:
             for stage in self._stages
         )
         return work / self._costs[self._stage.resolution] / max(self.images_per_second, 1e-9)
+
+
+def _number(value: float) -> str:
+    """Seven characters, eight for the largest negative ones: a line keeps its length when a loss grows."""
+    return f"{value:7.3f}" if abs(value) < 1000 else f"{value:7.1e}"
 
 
 def _duration(seconds: float) -> str:

@@ -102,7 +102,7 @@ def fit_model(
     started = time.monotonic()
     scorer = export_model(run, reference, calibration, spec, settings, model_folder, provenance)
     with writing(f"the run folder {run_folder}", "the model is whole"):
-        write_anomaly_maps(run_folder, scorer, calibration, run.images_seen)
+        write_anomaly_maps(run_folder, scorer, calibration, run.images_seen, settings.logging)
     reporter.info(
         f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
         f"{time.monotonic() - started:.0f} s"

@@ -111,8 +111,18 @@ class _Run:
         if self.images_seen:
             report.info(f"going on from the checkpoint at {self.images_seen:,} images")
         with self._writing():
-            self._summaries = RunSummaries(run_folder, self.state, source, settings, self.images_seen)
+            self._summaries = RunSummaries(
+                run_folder,
+                self.state,
+                source,
+                settings,
+                stages,
+                self.images_seen,
+                writes=strategy.extended.should_checkpoint,
+            )
         self._clock = Clock(stages, settings, spec, self.images_seen)
+        # The latest value of each term: not every step computes all of them.
+        self._terms: dict[str, tf.Tensor] = {}
 
     def go(self, interruption: Interruption) -> None:
         """Trains to the end of the last stage.
@@ -126,8 +136,12 @@ class _Run:
             if self.images_seen < stage.end:
                 self._begin(stage, resolution)
                 self._train_stage(stage, interruption)
+            if self.images_seen == stage.end:
+                # Also where a run goes on that was stopped before it had taken them.
                 with self._writing():
-                    self._summaries.snapshot(stage, self.images_seen)
+                    measures = self._summaries.measure(stage, self.images_seen)
+                if measures:
+                    self._report.info(measures)
             resolution = stage.resolution
         interruption.end()
 
@@ -152,7 +166,7 @@ class _Run:
         step = make_step(self.state, self._settings, stage, self._strategy)
         began, traced = time.monotonic(), False
         for batch in _batches(self._source, self._settings, stage, self.images_seen, self._strategy):
-            losses = step(batch, self.images_seen)
+            self._terms |= step(batch, self.images_seen)
             self.images_seen += stage.batch_size
             if not traced:
                 self._report.debug(f"first step of the stage took {time.monotonic() - began:.1f} s")
@@ -160,12 +174,15 @@ class _Run:
             self._clock.step(stage, self.images_seen)
             done = self.images_seen >= stage.end
             if self._clock.tick_is_due():
-                values = finite(losses, self.images_seen)
+                values = finite(self._terms, self.images_seen)
                 self._report.info(self._clock.tick(values))
                 with self._writing():
                     self._summaries.tick(stage, self.images_seen, values, self._clock.images_per_second)
+            # Before the checkpoint: a run that is stopped between the two would go on without them.
+            with self._writing():
+                self._summaries.snapshot(stage, self.images_seen)
             if done or interruption.requested or self._checkpoint.is_due(self.images_seen):
-                finite(losses, self.images_seen)
+                finite(self._terms, self.images_seen)
                 check_state(self.state, self.images_seen)
                 self._checkpoint.save(self.images_seen, stage.resolution)
             interruption.end()

@@ -6,8 +6,15 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import clock as clock_module
 from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.clock import Clock
+from proganomaly.components.trainer.settings import ScheduleSettings
 
-LOSSES = {"discriminator": 1.5, "generator": -0.25, "encoder": 0.125}
+TERMS = {
+    "discriminator/drift": 9.0,
+    "loss/discriminator": 1.5,
+    "loss/encoder": 0.125,
+    "loss/generator": -0.25,
+    "gradient_norm/encoder": 9.0,
+}
 
 
 @pytest.fixture
@@ -36,7 +43,7 @@ def test_a_tick_is_due_at_every_multiple(begin):
         clock.step(next(stage for stage in stages if images <= stage.end), images)
         if clock.tick_is_due():
             due.append(images)
-            clock.tick(LOSSES)
+            clock.tick(TERMS)
     assert due == [16, 32, 48, 64, 80, 96, 112]
 
 
@@ -46,11 +53,10 @@ def test_speed_leaves_out_the_first_step_of_a_stage(begin, time):
     clock.step(stages[0], 8)
     time[0] += 2
     clock.step(stages[0], 16)
-    line = clock.tick(LOSSES)
+    line = clock.tick(TERMS)
     assert clock.images_per_second == 4.0
     found = " ".join(line.split())
     assert found.startswith("4x4 stable 16 / 112 images 4.0 images/s D 1.500 G -0.250 E 0.125 ")
-    assert clock.seconds == 62.0
 
 
 def test_the_time_left_weighs_the_later_stages_work(begin, time, monkeypatch):
@@ -61,7 +67,26 @@ def test_the_time_left_weighs_the_later_stages_work(begin, time, monkeypatch):
     time[0] += 2
     clock.step(stages[0], 16)
     # 16 images at 4 images/s, and 80 of five times the work.
-    assert clock.tick(LOSSES).endswith("  1m44s left")
+    assert clock.tick(TERMS).endswith("  1m44s left")
+
+
+def test_no_ticks_on_request(begin):
+    clock, stages = begin(logging={"images_per_tick": 0})
+    for stage in stages:
+        clock.step(stage, stage.end)
+        assert not clock.tick_is_due()
+
+
+def test_a_line_fits_120_columns_whatever_the_losses(tiny, time):
+    stages = schedule.stages(ScheduleSettings(fading_images=800_000, final_images=1_400_000), 1024, 1)
+    clock = Clock(stages, tiny.settings(), ImageSpec(1024, 3), 0)
+    clock.step(stages[-2], stages[-2].start + 16)
+    time[0] += 10_000
+    clock.step(stages[-2], stages[-2].end - 400_000)
+    line = clock.tick({f"loss/{name}": -123456.7 for name in ("discriminator", "generator", "encoder")})
+    assert line.startswith("1024x1024  fade-in 0.50  6,080,000 / 7,880,000 images     40.0 images/s  ")
+    assert line.endswith("  D -1.2e+05  G -1.2e+05  E -1.2e+05  12h30m left")
+    assert len(line) <= 120
 
 
 @pytest.mark.parametrize("seconds, text", [(0, "0m00s"), (59.6, "1m00s"), (3599, "59m59s"), (7260, "2h01m")])
@@ -74,13 +99,4 @@ def test_a_fading_stage_shows_its_alpha(begin, time):
     clock.step(stages[1], 40)
     time[0] += 1
     clock.step(stages[1], 56)
-    assert "8x8  fade-in 0.50" in clock.tick(LOSSES)
-
-
-def test_checkpoints_are_due_by_the_clock(begin, time):
-    clock, _ = begin(checkpoints={"seconds": 30})
-    due = []
-    for _ in range(10):
-        time[0] += 10
-        due.append(clock.checkpoint_is_due())
-    assert due == [False, False, True] * 3 + [False]
+    assert "8x8  fade-in 0.50" in clock.tick(TERMS)
