@@ -5,10 +5,10 @@ import os
 from importlib import resources
 from typing import Any
 
-from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.errors import SettingsError, UserError, check_choice
 from proganomaly.components.evaluator.settings import EvaluatorSettings
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
-from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.images.spec import DECODABLE_CHANNELS, ImageSpec
 from proganomaly.components.pyramid.settings import PyramidSettings
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.pipeline.suggestion import did_you_mean
@@ -47,6 +47,7 @@ class Config:
         for name in ("output", "name"):
             if not getattr(self, name).strip():
                 raise SettingsError(f"{name} must not be empty; received {getattr(self, name)!r}")
+        check_choice("image.channels of a pipeline", self.image.channels, DECODABLE_CHANNELS)
         self.trainer.scoring.check_resolution(self.image.resolution)
 
     @property

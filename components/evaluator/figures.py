@@ -11,6 +11,7 @@ from PIL import Image
 from scipy import ndimage
 from sklearn import metrics
 
+from proganomaly.components.images.display import displayable
 from proganomaly.components.records.image_example import ANOMALOUS, NORMAL
 
 NORMAL_COLOUR, ANOMALOUS_COLOUR, THRESHOLD_COLOUR = "#3b7dd8", "#d1495b", "#222222"
@@ -130,8 +131,9 @@ def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 
 def _panel(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
-    """Returns the image as RGB of the panel's size."""
-    return _resize(np.repeat(image, 3, axis=2) if image.shape[2] == 1 else image, side)
+    """Returns the image, of any number of channels, as RGB of the panel's size."""
+    shown = displayable(image)
+    return _resize(np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown, side)
 
 
 def _overlay(original: NDArray[np.uint8], hotness: NDArray) -> NDArray[np.uint8]:

@@ -40,6 +40,8 @@ class ServedModel:
         if "explain" not in self._model.signatures:
             known = ", ".join(sorted(self._model.signatures))
             raise UserError(f"the model {path} needs the signature explain; it has {known or 'none'}")
+        if "image_bytes" not in self._model.signatures["explain"].structured_input_signature[1]:
+            raise UserError(f"the model {path} takes pixels, not encoded images: serve it by hand")
         self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]
 
     def explain(

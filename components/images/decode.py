@@ -6,8 +6,9 @@ so that what is measured is what is served.
 
 import tensorflow as tf
 
+from proganomaly.components.errors import check_choice
 from proganomaly.components.images.geometry import fit_image, fit_mask
-from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.images.spec import DECODABLE_CHANNELS, ImageSpec
 
 # The first bytes of the formats that the serving graph can decode.
 MAGIC_BYTES = {
@@ -52,7 +53,7 @@ def decode_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
 def decode_image(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decodes an image, gives it the channels of `spec` and makes it square at the full resolution.
 
-    Alpha is dropped, grey is repeated to RGB, and RGB becomes grey as the rounded
+    Alpha is dropped, or added as opaque, grey is repeated to RGB, and RGB becomes grey as the rounded
     0.2989 red + 0.587 green + 0.114 blue (ITU-R BT.601).
 
     Args:
@@ -63,6 +64,7 @@ def decode_image(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         uint8 [resolution, resolution, channels].
 
     Raises:
+        SettingsError: no image file has as many channels as `spec`.
         tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
     """
     return fit_image(_convert_channels(decode_pixels(image_bytes), spec.channels), spec)
@@ -110,7 +112,12 @@ def decode_mask(mask_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
 
 def _convert_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
     """Converts uint8 [h, w, 1 to 4] to uint8 [h, w, channels] by the number of channels found."""
+    check_choice("channels of a decoded image", channels, DECODABLE_CHANNELS)
     has_colour = tf.shape(pixels)[2] >= 3
+    if channels == 4:
+        # Behind what the file has, an opaque alpha is where an alpha is missing.
+        opaque = tf.concat([pixels, tf.fill(tf.shape(pixels[:, :, :1]), tf.constant(255, tf.uint8))], axis=2)
+        return tf.gather(opaque, tf.where(has_colour, [0, 1, 2, 3], [0, 0, 0, 1]), axis=2)
     if channels == 3:
         return tf.gather(pixels, tf.where(has_colour, [0, 1, 2], [0, 0, 0]), axis=2)
     grey = tf.cond(has_colour, lambda: _to_grey(pixels), lambda: pixels[:, :, :1])

@@ -2,10 +2,12 @@
 
 import dataclasses
 
-from proganomaly.components.errors import check_choice
+from proganomaly.components.errors import check_choice, check_range
 
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 FITS = ("crop", "pad", "stretch")
+# What image files can be decoded to: grey, RGB, RGB and alpha.
+DECODABLE_CHANNELS = (1, 3, 4)
 
 
 @dataclasses.dataclass(frozen=True)
@@ -14,9 +16,9 @@ class ImageSpec:
 
     Attributes:
         resolution: Side of the square image in pixels: a power of two from 4 to 1024.
-        channels: 1 for grey, 3 for RGB.
+        channels: 1 for grey, 3 for RGB, 4 for RGB and alpha; image files can be decoded to no other number.
         fit: How an image that is not square becomes square: "crop" keeps the central square, "pad" adds
-            black borders, "stretch" changes the aspect.
+            black borders (transparent ones with alpha), "stretch" changes the aspect.
     """
 
     resolution: int = 128
@@ -25,5 +27,5 @@ class ImageSpec:
 
     def __post_init__(self) -> None:
         check_choice("resolution", self.resolution, RESOLUTIONS)
-        check_choice("channels", self.channels, (1, 3))
+        check_range("channels", self.channels, minimum=1)
         check_choice("fit", self.fit, FITS)

@@ -1,55 +1,67 @@
 """The exported model: encoded images in, scores and maps out, with nothing of Python left."""
 
+from collections.abc import Callable
+
 import tensorflow as tf
 
 from proganomaly.components.images.decode import decode_images
+from proganomaly.components.images.spec import DECODABLE_CHANNELS
 from proganomaly.components.model.networks import to_network_range, to_uint8
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.records.image_example import FEATURE_SPEC
 
-_IMAGE_BYTES = tf.TensorSpec([None], tf.string, name="image_bytes")
+Signatures = dict[str, tf.types.experimental.GenericFunction]
 
 
 class ServingModel(tf.Module):
     """The signatures of a SavedModel around a calibrated scorer.
 
-    Images may be PNG, JPEG, BMP or GIF, of any size, mixed in one batch. One that is none of these fails the
-    request with an error that names its place in the batch.
+    Images are given encoded, as `image_bytes`: PNG, JPEG, BMP or GIF, of any size, mixed in one batch. One
+    that is none of these fails the request with an error that names its place in the batch. Where the
+    networks have a number of channels that no image file has, pixels take their place, as `images`: uint8
+    [N, R, R, C].
     """
 
     def __init__(self, scorer: AnomalyScorer) -> None:
         super().__init__(name="serving_model")
         self.scorer = scorer
 
-    def signatures(self) -> dict[str, tf.types.experimental.GenericFunction]:
+    def signatures(self) -> Signatures:
         """Returns the functions to save, by signature name."""
-        return {
-            "serving_default": self.score,
-            "explain": self.explain,
-            "examples": self.score_examples,
-            "encode": self.encode,
-            "generate": tf.function(
-                self.generate,
-                input_signature=[
-                    tf.TensorSpec([None, self.scorer.generator.code_size], tf.float32, name="latents")
-                ],
-            ),
+        spec = self.scorer.spec
+        pixels = tf.TensorSpec([None, spec.resolution, spec.resolution, spec.channels], tf.uint8, "images")
+        encoded = tf.TensorSpec([None], tf.string, "image_bytes")
+        latents = tf.TensorSpec([None, self.scorer.generator.code_size], tf.float32, "latents")
+        examples = tf.TensorSpec([None], tf.string, "examples")
+        is_decodable = spec.channels in DECODABLE_CHANNELS
+        images = encoded if is_decodable else pixels
+        signatures = {
+            "serving_default": _signature(self.score, images),
+            "explain": _signature(self.explain, images),
+            "encode": _signature(self.encode, images),
+            "pixels": _signature(self.score, pixels),
+            "generate": _signature(self.generate, latents),
         }
+        if is_decodable:
+            signatures["examples"] = _signature(self.score_examples, examples)
+        return signatures
 
-    @tf.function(input_signature=[_IMAGE_BYTES])
-    def score(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
-        """Returns score, normalized_score, p_value, is_anomaly and threshold, each [N]."""
-        return self.scorer.verdict(self.scorer.explain(self._decode(image_bytes)).components)
+    def score(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns score, normalized_score, p_value, is_anomaly and threshold, each [N].
 
-    @tf.function(input_signature=[_IMAGE_BYTES])
-    def explain(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+        Args:
+            images: Encoded images, string [N], or pixels, uint8 [N, R, R, C]; here and below.
+        """
+        return self.scorer.verdict(self.scorer.explain(self._in_network_range(images)).components)
+
+    def explain(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns what `score` does, each component by name, and pictures.
 
         The pictures are `image` (what the networks saw, uint8 [N, H, W, C]), `reconstruction` (alike) and
         `anomaly_map` (float [N, H, W]); `pixel_threshold` [N] is what the stated share of normal pixels
         exceeds in the map.
         """
-        images = self._decode(image_bytes)
+        images = self._in_network_range(images)
         explanation = self.scorer.explain(images)
         verdict = self.scorer.verdict(explanation.components)
         return {
@@ -61,19 +73,26 @@ class ServingModel(tf.Module):
             "reconstruction": explanation.reconstruction,
         }
 
-    @tf.function(input_signature=[tf.TensorSpec([None], tf.string, name="examples")])
     def score_examples(self, examples: tf.Tensor) -> dict[str, tf.Tensor]:
         """Scores serialized tf.Examples by their feature `image`."""
         return self.score(tf.io.parse_example(examples, {"image": FEATURE_SPEC["image"]})["image"])
 
-    @tf.function(input_signature=[_IMAGE_BYTES])
-    def encode(self, image_bytes: tf.Tensor) -> dict[str, tf.Tensor]:
+    def encode(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns latents, float [N, latent_size]."""
-        return {"latents": self.scorer.encoder(self._decode(image_bytes))}
+        return {"latents": self.scorer.encoder(self._in_network_range(images))}
 
     def generate(self, latents: tf.Tensor) -> dict[str, tf.Tensor]:
         """Returns images, uint8 [N, H, W, C]."""
         return {"images": to_uint8(self.scorer.generator(latents))}
 
-    def _decode(self, image_bytes: tf.Tensor) -> tf.Tensor:
-        return to_network_range(decode_images(image_bytes, self.scorer.spec))
+    def _in_network_range(self, images: tf.Tensor) -> tf.Tensor:
+        return to_network_range(
+            decode_images(images, self.scorer.spec) if images.dtype == tf.string else images
+        )
+
+
+def _signature(
+    method: Callable[[tf.Tensor], dict[str, tf.Tensor]], argument: tf.TensorSpec
+) -> tf.types.experimental.GenericFunction:
+    """Returns a function to save; the argument's name is that of its specification."""
+    return tf.function(method, input_signature=[argument])

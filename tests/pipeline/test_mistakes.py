@@ -15,6 +15,11 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
         (["run", "--data=nowhere"], "the image folder nowhere does not exist"),
         (["run"], "data is missing"),
         (["run", "--data=brick", "--image.resolution=100"], "resolution must be one of 4, 8"),
+        (
+            ["run", "--data=brick", "--image.channels=2"],
+            "image.channels of a pipeline must be one of 1, 3, 4",
+        ),
+        (["train", "brick", "--output=out", "--resolution=8"], "brick holds no pyramid"),
         (["run", "--data=brick", "--image.resolutoin=64"], "did you mean --image.resolution?"),
         (["run", "--data=brick", "--trainer.ema_half_life=long"], "trainer.ema_half_life must be int"),
         (

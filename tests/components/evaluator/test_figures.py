@@ -14,9 +14,10 @@ def _open(png: bytes) -> np.ndarray:
 
 
 @pytest.mark.parametrize("resolution, side", [(4, 160), (64, 192), (256, 256), (1024, 256)])
-@pytest.mark.parametrize("channels", [1, 3])
+@pytest.mark.parametrize("channels", [1, 2, 3, 4, 5])
 def test_strip_has_four_panels_of_a_useful_size(resolution, side, channels):
     image = np.full((resolution, resolution, channels), 100, np.uint8)
+    image[:, :, 3:] = 255
     mask = np.zeros((resolution, resolution), np.uint8)
     mask[0, 0] = 1
     maps = np.zeros((resolution, resolution), np.float32)

@@ -7,6 +7,7 @@ import pytest
 import tensorflow as tf
 from PIL import Image
 
+from proganomaly.components.errors import SettingsError
 from proganomaly.components.images import decode
 from proganomaly.components.images.spec import ImageSpec
 
@@ -95,6 +96,25 @@ def test_every_file_gets_the_channels_asked_for_without_alpha(mode, channels):
         np.testing.assert_array_equal(decoded, np.repeat(pixels[:, :, :1], channels, axis=2))
     elif channels == 3:
         np.testing.assert_array_equal(decoded, pixels[:, :, :3])
+
+
+@pytest.mark.parametrize("mode", ["L", "LA", "RGB", "RGBA"])
+def test_four_channels_are_colours_and_alpha_opaque_where_the_file_has_none(mode):
+    image = _random_image(mode, (8, 8))
+    decoded = decode.decode_images(tf.constant([_encode(image)]), ImageSpec(8, 4)).numpy()[0]
+    np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGBA")))
+
+
+def test_a_jpeg_of_four_channels_is_opaque():
+    decoded = decode.decode_image(_encode(Image.fromarray(_natural(8)), "JPEG"), ImageSpec(8, 4)).numpy()
+    assert decoded.shape == (8, 8, 4)
+    assert set(decoded[:, :, 3].ravel()) == {255}
+
+
+@pytest.mark.parametrize("channels", [2, 5])
+def test_no_image_file_has_other_numbers_of_channels(channels):
+    with pytest.raises(SettingsError, match=f"must be one of 1, 3, 4; received {channels}"):
+        decode.decode_image(_encode(_random_image("RGB")), ImageSpec(8, channels))
 
 
 def test_batch_in_a_graph_equals_single_images():

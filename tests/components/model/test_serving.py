@@ -66,8 +66,8 @@ CHILD = """
     requests = json.load(open(f"{folder}/requests.json"))
     answers = {"signatures": {name: {} for name in model.signatures}}
     for name, (signature, argument, items) in requests.items():
-        if argument == "latents":
-            value = tf.constant(items, tf.float32)
+        if argument in ("latents", "images"):
+            value = tf.constant(items, tf.float32 if argument == "latents" else tf.uint8)
         else:
             value = tf.stack([tf.io.read_file(f"{folder}/{item}") for item in items])
         try:
@@ -141,6 +141,7 @@ REQUESTS = {
     "examples": ("examples", "examples", [f"{name}.example" for name in FIVE]),
     "encode": ("encode", "image_bytes", FIVE),
     "generate": ("generate", "latents", LATENTS),
+    "pixels": ("pixels", "images", [_stripes(16, 901).tolist(), _defective(905).tolist()]),
     "broken": ("serving_default", "image_bytes", [*FIVE[:3], "text.png", "five.png"]),
     "truncated": ("explain", "image_bytes", ["one.png", "half.png"]),
 }
@@ -204,7 +205,8 @@ def in_process(exported) -> dict[str, np.ndarray]:
 
 
 def test_the_signatures_are_the_documented_ones(answers):
-    assert set(answers["signatures"]) == {"serving_default", "explain", "examples", "encode", "generate"}
+    names = {"serving_default", "explain", "examples", "encode", "generate", "pixels"}
+    assert set(answers["signatures"]) == names
 
 
 @pytest.mark.parametrize("request_name", ["mixed", "five", "examples", "explain"])
@@ -245,6 +247,12 @@ def test_what_is_served_is_what_is_measured_here(answers, in_process, request_na
             rtol=1e-4,
             err_msg=name,
         )
+
+
+def test_pixels_are_scored_as_the_image_files_that_hold_them(answers):
+    assert set(answers["pixels"]) == set(VERDICT)
+    for name, output in answers["pixels"].items():
+        np.testing.assert_allclose(output, answers["five"][name][[0, 4]], rtol=1e-4, atol=1e-5)
 
 
 @pytest.mark.parametrize("position, name", enumerate(FIVE))
