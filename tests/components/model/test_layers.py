@@ -44,6 +44,7 @@ def test_convolution_scales_its_weights_by_gain_and_fan_in(kernel_size, gain):
     np.testing.assert_allclose(layer(x), _convolved(x, scaled) + _random(5, seed=1), atol=1e-5)
 
 
+@pytest.mark.option("networks.fused_scaling")
 @pytest.mark.parametrize("fused", [True, False])
 def test_scaling_up_is_repetition_then_convolution(fused):
     layer = layers.EqualizedConv2D(3, 5, scaling="up", fused_scaling=fused)
@@ -52,6 +53,7 @@ def test_scaling_up_is_repetition_then_convolution(fused):
     np.testing.assert_allclose(layer(x), _convolved(_repeated(x), scaled), atol=1e-5)
 
 
+@pytest.mark.option("networks.fused_scaling")
 @pytest.mark.parametrize("fused", [True, False])
 def test_scaling_down_is_convolution_then_box_mean(fused):
     layer = layers.EqualizedConv2D(3, 5, scaling="down", fused_scaling=fused)

@@ -143,6 +143,7 @@ def test_resolutions_up_to():
     assert networks_module.resolutions_up_to(64) == [4, 8, 16, 32, 64]
 
 
+@pytest.mark.option("networks.fmap_base", "networks.fmap_max", "networks.latent_size")
 def test_default_widths_follow_the_resolution():
     small, large = NetworkSettings().for_resolution(32), NetworkSettings().for_resolution(256)
     assert (small.fmap_base, small.fmap_max, small.latent_size) == (512, 64, 64)

@@ -172,6 +172,7 @@ def test_a_checkpoint_of_other_networks_is_named(tiny, copy, changes, difference
         checkpoint.restore()
 
 
+@pytest.mark.option("checkpoints.keep")
 def test_the_newest_are_kept_and_the_last_one_of_each_resolution(begin, tmp_path):
     checkpoint, _ = begin(tmp_path, keep=2, prefix="run-a")
     for images_seen, resolution in ((8, 4), (16, 4), (24, 8), (32, 8), (40, 16), (48, 16), (56, 16)):
@@ -182,6 +183,7 @@ def test_the_newest_are_kept_and_the_last_one_of_each_resolution(begin, tmp_path
     }
 
 
+@pytest.mark.option("checkpoints.prefix")
 def test_a_changed_prefix_does_not_begin_the_run_anew(begin, copy):
     checkpoint, _ = begin(copy, prefix="other", keep=1)
     assert checkpoint.restore() == 64
@@ -200,6 +202,7 @@ def test_what_was_never_finished_is_told_and_removed(begin, copy):
     assert {path.name.partition(".")[0] for path in copy.iterdir()} == {"ckpt-32", "ckpt-64", "notes-1"}
 
 
+@pytest.mark.option("checkpoints.save")
 @pytest.mark.parametrize("writes", [{"save": False}, {}])
 def test_without_saving_nothing_is_written(settings, state, begin, copy, writes):
     """By the settings, or as a worker that is not the chief; what is there is read all the same."""
@@ -213,6 +216,7 @@ def test_without_saving_nothing_is_written(settings, state, begin, copy, writes)
     assert {path.name: path.read_bytes() for path in copy.iterdir()} == before
 
 
+@pytest.mark.option("checkpoints.seconds", "checkpoints.images")
 def test_due_by_the_clock_or_by_images(begin, copy):
     assert begin(copy, seconds=0)[0].is_due(8)
     assert not begin(copy)[0].is_due(8)

@@ -64,6 +64,7 @@ def test_a_later_position_continues_the_same_stream(source, position):
     )
 
 
+@pytest.mark.option("seed")
 def test_the_order_belongs_to_the_seed_alone(source):
     first = _numbers(_take(source, COUNT, seed=1))
     tf.random.set_seed(99)
@@ -72,6 +73,7 @@ def test_the_order_belongs_to_the_seed_alone(source):
     assert _numbers(_take(source, COUNT, seed=2)) != first
 
 
+@pytest.mark.option("data.mirror_augment")
 def test_mirroring_flips_about_half_of_the_images_left_to_right(source, images):
     taken, plain = _take(source, 8 * COUNT, mirror_augment=True), _take(source, 8 * COUNT)
     flipped = [not np.array_equal(one, other) for one, other in zip(taken, plain, strict=True)]
@@ -158,6 +160,7 @@ def test_labels_that_are_missing_or_do_not_fit(labelled, single_files, source):
         PyramidSource(labelled, prefix="stripes-").labels(3)
 
 
+@pytest.mark.option("data.cache")
 @pytest.mark.parametrize("hold_out", [None, "train"])
 def test_the_cache_changes_no_order_and_needs_no_file(tiny, images, tmp_path, hold_out):
     source = PyramidSource(tiny.folders(tmp_path, images, shards=1 if hold_out else 3), hold_out=hold_out)
@@ -179,6 +182,7 @@ def test_how_files_are_read_changes_nothing(source, change):
     np.testing.assert_array_equal(_take(source, COUNT, **change), _take(source, COUNT))
 
 
+@pytest.mark.option("data.prefetch_batches", "data.read_buffer_bytes")
 def test_reading_settings_reach_the_data_set(source, monkeypatch):
     sizes, ahead = [], []
     reader, prefetch = tf.data.TFRecordDataset, tf.data.Dataset.prefetch

@@ -28,6 +28,7 @@ def source(tiny, tmp_path_factory):
     return PyramidSource(tiny.folders(tmp_path_factory.mktemp("pyramid"), tiny.make_images(40)))
 
 
+@pytest.mark.option("logging.metric_images")
 def test_measures_are_those_of_the_first_images_and_as_many_generated_ones(networks, source):
     settings = LoggingSettings(metrics=("swd", "ms_ssim"), metric_images=20)
     measured = measure_generator(networks, source, 8, settings, seed=7)
@@ -54,6 +55,7 @@ def test_a_metric_that_is_not_asked_for_is_not_taken(networks, source):
     assert list(only) == ["quality/swd_4", "quality/swd"]
 
 
+@pytest.mark.option("logging.feature_extractor")
 def test_features_are_the_discriminators_unless_a_file_is_named(networks, source, tmp_path):
     wanted = ("frechet", "kid", "precision_recall")
     own = measure_generator(networks, source, 8, LoggingSettings(metrics=wanted), seed=3)

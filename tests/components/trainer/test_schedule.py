@@ -25,6 +25,14 @@ IMAGES = st.integers(0, 1000)
     batch_size=st.integers(1, 70),
     batch_at_8=st.integers(1, 70),
 )
+@pytest.mark.option(
+    "schedule.initial_resolution",
+    "schedule.fading_images",
+    "schedule.stable_images",
+    "schedule.final_images",
+    "schedule.batch_size",
+    "schedule.batch_sizes",
+)
 def test_stages_are_contiguous_and_of_whole_batches(
     initial, final, fading, stable, last, batch_size, batch_at_8
 ):
@@ -46,6 +54,7 @@ def test_stages_are_contiguous_and_of_whole_batches(
     assert order == sorted(set(order))
 
 
+@pytest.mark.option("schedule.fading_images_at", "schedule.stable_images_at")
 def test_a_resolution_may_have_images_of_its_own():
     settings = ScheduleSettings(
         4,
@@ -100,6 +109,7 @@ def test_a_final_resolution_without_any_image_is_refused(changes):
 
 
 @given(st.integers(1, 5000), st.sampled_from([1, 4, 16, 50]))
+@pytest.mark.option("ema_half_life")
 def test_a_weight_halves_within_a_half_life(half_life, batch_size):
     images_seen = 20 * half_life + 1  # behind the ramp
     kept = schedule.ema_decay(TrainerSettings(ema_half_life=half_life), batch_size, images_seen) ** (
@@ -140,22 +150,26 @@ def test_impossible_schedules_are_named(changes, message):
         ScheduleSettings(**changes)
 
 
+@pytest.mark.option("ema_decay")
 def test_a_decay_per_step_wins_over_the_half_life():
     settings = TrainerSettings(ema_decay=0.999)
     assert [schedule.ema_decay(settings, 16, images) for images in (0, 10**6)] == [0.999, 0.999]
 
 
+@pytest.mark.option("schedule.unit")
 def test_lengths_in_epochs_count_passes_over_the_images():
     settings = ScheduleSettings(4, 2, 3, 5, batch_size=10, unit="epochs")
     lengths = [stage.end - stage.start for stage in schedule.stages(settings, 8, 120)]
     assert lengths == [3 * 120, 2 * 120, 5 * 120]
 
 
+@pytest.mark.option("schedule.initial_alpha")
 def test_a_fade_in_begins_at_the_initial_alpha():
     stage = schedule.stages(ScheduleSettings(4, 80, 80, 80, initial_alpha=0.4), 8, 7)[1]
     assert [stage.alpha(images) for images in (80, 120, 160)] == pytest.approx([0.4, 0.7, 1.0])
 
 
+@pytest.mark.option("schedule.alpha_smoothing")
 def test_without_smoothing_new_layers_count_fully_for_as_many_images():
     smooth, abrupt = (
         schedule.stages(ScheduleSettings(4, 80, 80, 80, alpha_smoothing=smoothing), 8, 7)

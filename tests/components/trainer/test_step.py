@@ -25,6 +25,7 @@ def step(tiny):
     return begun, state, losses
 
 
+@pytest.mark.option("seed")
 def test_networks_begin_equal_to_their_averages_and_as_the_seed_says(tiny):
     one, two, other = (create_state(tiny.settings(seed=seed), SPEC) for seed in (1, 1, 2))
     for mine, average, same in zip(
@@ -37,6 +38,7 @@ def test_networks_begin_equal_to_their_averages_and_as_the_seed_says(tiny):
     assert not np.array_equal(*kernels)
 
 
+@pytest.mark.option("optimizer.learning_rate")
 @pytest.mark.parametrize("name", NAMES)
 def test_the_first_step_moves_every_weight_of_the_resolution_by_the_learning_rate(step, name):
     """Adam without momentum divides a first gradient by its own size: what is left is its sign."""
@@ -63,6 +65,7 @@ def test_the_first_step_moves_every_weight_of_the_resolution_by_the_learning_rat
     assert seen == {"4x4", "8x8", "16x16"}
 
 
+@pytest.mark.option("ema_decay")
 def test_averages_follow_by_the_decay(step):
     begun, state, _ = step
     for before, now, average in zip(

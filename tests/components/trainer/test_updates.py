@@ -51,6 +51,7 @@ def _norm(tape: tf.GradientTape, loss: tf.Tensor, network) -> float:
     return float(tf.linalg.global_norm([gradient for gradient in gradients if gradient is not None]))
 
 
+@pytest.mark.option("losses.shared_fakes", "losses.adversarial")
 @pytest.mark.parametrize("adversarial", ["wasserstein", "logistic"])
 def test_shared_fakes_give_the_generator_the_gradient_of_its_loss_on_the_critics_fakes(step, adversarial):
     networks, _, found = step(losses={"shared_fakes": True, "adversarial": adversarial})
@@ -72,6 +73,7 @@ def test_separate_fakes_are_judged_by_the_updated_critic(step):
     assert abs(np.mean(judged) - np.mean(networks.discriminator(before, alpha=ALPHA))) > 1e-4
 
 
+@pytest.mark.option("losses.concatenated")
 @pytest.mark.parametrize("shared", [True, False])
 def test_one_pass_for_reals_and_fakes_gives_the_same_weights_as_two(step, shared):
     _, two_passes, found = step(losses={"shared_fakes": shared})
@@ -82,6 +84,7 @@ def test_one_pass_for_reals_and_fakes_gives_the_same_weights_as_two(step, shared
         assert np.mean(np.abs(np.array(one) - np.array(two)) > 1e-4) < 0.02
 
 
+@pytest.mark.option("losses.penalty_interval")
 def test_penalties_are_lazy_and_weigh_as_much_more(step):
     _, _, every = step(losses={"gradient_penalty": 10.0, "drift": 0.0})
     _, _, lazy = step(losses={"gradient_penalty": 10.0, "drift": 0.0, "penalty_interval": 4})
@@ -99,6 +102,7 @@ def test_what_is_due_follows_from_the_images_seen(tiny):
     assert [step.generator for step in steps] == [False, True] * 4
 
 
+@pytest.mark.option("losses.critic_steps")
 def test_a_critics_own_step_leaves_the_others_alone(step):
     networks, state, found = step(losses={"critic_steps": 3})
     assert _moved(networks.discriminator, state.networks.discriminator)
@@ -107,6 +111,7 @@ def test_a_critics_own_step_leaves_the_others_alone(step):
     assert "loss/generator" not in found and "loss/encoder" not in found
 
 
+@pytest.mark.option("losses.r1")
 def test_r1_is_half_the_squared_gradient_at_the_reals(step, tiny):
     networks, _, found = step(losses={"r1": 10.0, "gradient_penalty": 0.0, "adversarial": "logistic"})
     images = tiny.make_images(8).astype(np.float32) / 127.5 - 1
@@ -121,6 +126,12 @@ def test_r1_is_half_the_squared_gradient_at_the_reals(step, tiny):
     assert "discriminator/gradient_penalty" not in found
 
 
+@pytest.mark.option(
+    "losses.encoder.latent_cycle",
+    "losses.encoder.image_cycle",
+    "losses.encoder.real_pixels",
+    "losses.encoder.real_features",
+)
 @pytest.mark.parametrize("term", ["latent_cycle", "image_cycle", "real_pixels", "real_features"])
 def test_an_encoder_term_is_what_it_says_and_only_moves_the_encoder(step, tiny, term):
     weights = dict.fromkeys(("latent_cycle", "image_cycle", "real_pixels", "real_features"), 0.0)
@@ -149,6 +160,7 @@ def test_an_encoder_term_is_what_it_says_and_only_moves_the_encoder(step, tiny, 
     assert {name for name in found if name.startswith("encoder/")} == {f"encoder/{term}"}
 
 
+@pytest.mark.option("networks.label_count")
 def test_a_conditional_gan_learns_its_labels(step, tiny):
     labels = [0, 1, 2, 0, 1, 2, 0, 1]
     networks, state, found = step(labels=labels, networks=_with(tiny, label_count=3))
@@ -165,6 +177,7 @@ def test_a_conditional_gan_learns_its_labels(step, tiny):
     assert np.abs(networks.generator(codes[0]) - networks.generator(codes[1])).max() > 0.01
 
 
+@pytest.mark.option("losses.label")
 def test_label_terms_weigh_what_the_settings_say(step, tiny):
     networks = _with(tiny, label_count=2)
     (_, _, one), (_, _, three) = (
@@ -174,6 +187,7 @@ def test_label_terms_weigh_what_the_settings_say(step, tiny):
     assert three["loss/discriminator"] - one["loss/discriminator"] == pytest.approx(2 * label, rel=1e-4)
 
 
+@pytest.mark.option("execution.data_format", "execution.precision")
 @pytest.mark.parametrize(
     "execution, tolerance",
     [
@@ -201,6 +215,7 @@ def test_float16_scales_its_loss_so_that_small_gradients_survive(tiny):
     assert float(optimizer.scale_loss(tf.constant(1e-9))) == pytest.approx(1e-9 * 2**15)
 
 
+@pytest.mark.option("networks.normalize_latents")
 def test_without_normalized_latents_their_length_matters(tiny):
     states = [
         create_state(tiny.settings(networks=_with(tiny, normalize_latents=normalize)), SPEC)
