@@ -23,6 +23,10 @@ COMMANDS = {
         "proganomaly.pipeline.commands.score",
         "Score an image or a folder of images with a trained model.",
     ),
+    "generate": (
+        "proganomaly.pipeline.commands.generate",
+        "Generate images with a trained model: a grid, single images, a film.",
+    ),
     "dataset": (
         "proganomaly.pipeline.commands.dataset",
         "Make a data set: textures with defects, or one class.",

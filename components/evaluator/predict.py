@@ -4,6 +4,7 @@ import csv
 import dataclasses
 import io
 from collections.abc import Callable, Sequence
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -15,6 +16,24 @@ from proganomaly.components.records.image_example import ImageRecord
 Outputs = dict[str, NDArray]
 SCORED = ("score", "normalized_score", "p_value", "is_anomaly", "threshold", "pixel_threshold")
 MAP, RECONSTRUCTION, IMAGE = "anomaly_map", "reconstruction", "image"
+
+
+def load_served(path: str, signature: str) -> Any:
+    """Loads a SavedModel that has a signature; its signatures work as long as it is kept.
+
+    Raises:
+        UserError: there is none, or it has not that signature.
+    """
+    if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
+        raise UserError(f"{path} holds no SavedModel")
+    try:
+        model = tf.saved_model.load(path)
+    except (OSError, ValueError, tf.errors.OpError) as error:
+        raise UserError(f"the SavedModel in {path} cannot be loaded: {str(error)[:200]}") from error
+    if signature not in model.signatures:
+        known = ", ".join(sorted(model.signatures))
+        raise UserError(f"the model {path} needs the signature {signature}; it has {known or 'none'}")
+    return model
 
 
 class ServedModel:
@@ -30,16 +49,8 @@ class ServedModel:
         Raises:
             UserError: there is none, or it has not the signature `explain`.
         """
-        if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-            raise UserError(f"{path} holds no SavedModel")
         self.path = path
-        try:
-            self._model = tf.saved_model.load(path)  # the signatures need it alive
-        except (OSError, ValueError, tf.errors.OpError) as error:
-            raise UserError(f"the SavedModel in {path} cannot be loaded: {str(error)[:200]}") from error
-        if "explain" not in self._model.signatures:
-            known = ", ".join(sorted(self._model.signatures))
-            raise UserError(f"the model {path} needs the signature explain; it has {known or 'none'}")
+        self._model = load_served(path, "explain")  # the signatures need it alive
         if "image_bytes" not in self._model.signatures["explain"].structured_input_signature[1]:
             raise UserError(f"the model {path} takes pixels, not encoded images: serve it by hand")
         self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]

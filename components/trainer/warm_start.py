@@ -14,7 +14,7 @@ from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.step import TrainingState
 from proganomaly.components.trainer.stored_weights import DamagedError, Manifest
 
-_EXPORTED = "assets.extra/training/weights"
+EXPORTED_WEIGHTS = "assets.extra/training/weights"
 
 
 def find_weights(source: str, report: Reporter) -> tuple[str, Manifest]:
@@ -29,7 +29,7 @@ def find_weights(source: str, report: Reporter) -> tuple[str, Manifest]:
         UserError: there are no such weights, or they are damaged.
     """
     source = source.rstrip("/")
-    for path in (source, f"{source}/{_EXPORTED}"):
+    for path in (source, f"{source}/{EXPORTED_WEIGHTS}"):
         if tf.io.gfile.exists(path + stored_weights.SUFFIX):
             try:
                 return path, stored_weights.verify(path)
@@ -39,7 +39,7 @@ def find_weights(source: str, report: Reporter) -> tuple[str, Manifest]:
         if checkpoints_in(folder) and (newest := newest_checkpoint(folder, report)):
             return newest
     raise UserError(
-        f"warm_start must be a checkpoint, a run's folder or an exported model with {_EXPORTED}.*; "
+        f"warm_start must be a checkpoint, a run's folder or an exported model with {EXPORTED_WEIGHTS}.*; "
         f"received {source!r}"
     )
 
@@ -76,4 +76,4 @@ def write_weights(
     """Puts into an exported model what another run can begin with: networks and averages, no optimizers."""
     checkpoint = stored_weights.as_checkpoint(**stored_weights.network_groups(state.networks, state.averages))
     manifest = stored_weights.describe(settings.networks, spec, images_seen, spec.resolution)
-    stored_weights.write(checkpoint, f"{model_folder}/{_EXPORTED}", manifest)
+    stored_weights.write(checkpoint, f"{model_folder}/{EXPORTED_WEIGHTS}", manifest)
