@@ -64,8 +64,10 @@ def require_folder(name: str, path: str) -> None:
     """
     with writing(f"the {name} folder {path}"):
         tf.io.gfile.makedirs(path)
-        write_atomic(f"{path.rstrip('/')}/.writable", "")
-        tf.io.gfile.remove(f"{path.rstrip('/')}/.writable")
+        # A name of its own: several workers may try the same folder at the same time.
+        probe = f"{path.rstrip('/')}/.writable.{uuid.uuid4().hex}"
+        write_atomic(probe, "")
+        tf.io.gfile.remove(probe)
 
 
 @contextlib.contextmanager

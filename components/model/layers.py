@@ -57,6 +57,11 @@ def lerp(a: tf.Tensor, b: tf.Tensor, weight: tf.Tensor) -> tf.Tensor:
     return a + (b - a) * tf.cast(weight, a.dtype)
 
 
+def stddev_group(batch: int, group_size: int) -> int:
+    """Returns how many images share a statistic: the largest divisor of the batch up to `group_size`."""
+    return max(size for size in range(1, group_size + 1) if batch % size == 0)
+
+
 def minibatch_stddev(
     x: tf.Tensor, group_size: int, parts: int = 1, epsilon: float = 1e-8, data_format: str = CHANNELS_LAST
 ) -> tf.Tensor:
@@ -77,7 +82,7 @@ def minibatch_stddev(
     """
     batch, channel = x.shape[0], channel_axis(data_format)
     part = batch // parts
-    group = max(size for size in range(1, group_size + 1) if part % size == 0)
+    group = stddev_group(part, group_size)
     y = tf.cast(tf.reshape(x, [parts, group, part // group, *x.shape[1:]]), tf.float32)
     y -= tf.reduce_mean(y, axis=1, keepdims=True)
     y = tf.sqrt(tf.reduce_mean(tf.square(y), axis=1) + epsilon)

@@ -14,7 +14,7 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.records.pyramid_folder import read_pyramid_info
 from proganomaly.components.settings import from_json
 from proganomaly.components.trainer.dataset import PyramidSource
-from proganomaly.components.trainer.determinism import make_deterministic
+from proganomaly.components.trainer.distribution import create_strategy
 from proganomaly.components.trainer.fit import fit_model, run_key, split_source
 from proganomaly.components.trainer.settings import TrainerSettings
 
@@ -41,8 +41,8 @@ class Executor(base_executor.BaseExecutor):
         model = artifact_utils.get_single_uri(output_dict["model"])
         model_run = artifact_utils.get_single_uri(output_dict["model_run"])
         settings = from_json(TrainerSettings, exec_properties["settings"])
-        if settings.execution.deterministic:
-            make_deterministic()
+        # Threads and workers can only be chosen before TensorFlow does anything else.
+        create_strategy(settings.execution)
         spec = read_pyramid_info(pyramid).spec
         reference = split_source(pyramid, "train")
         run_folder = _run_folder(exec_properties, reference, spec, settings, model_run)

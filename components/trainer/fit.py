@@ -12,7 +12,6 @@ from proganomaly.components.records.pyramid_folder import split_folder
 from proganomaly.components.records.pyramid_record import fingerprint
 from proganomaly.components.settings import to_json
 from proganomaly.components.trainer.dataset import PyramidSource
-from proganomaly.components.trainer.determinism import make_deterministic
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.interruption import terminable
 from proganomaly.components.trainer.loop import train
@@ -74,11 +73,10 @@ def fit_model(
         report: Receives one line at a time.
 
     Raises:
-        UserError: data, settings and devices do not fit each other, or training diverged.
+        UserError: data, settings and devices do not fit each other, training diverged, or another worker
+            has gone.
         KeyboardInterrupt: the run was asked to stop; its state is saved. `Terminated` where by SIGTERM.
     """
-    if settings.execution.deterministic:
-        make_deterministic()
     settings.scoring.check_resolution(spec.resolution)
     for split, source in (("train", reference), ("calibration", calibration)):
         # The final level is trained last: better missed now than hours later.
@@ -99,14 +97,17 @@ def fit_model(
         f"watch it with: tensorboard --logdir {run_folder}/tensorboard"
     )
     run = train(reference, spec, settings, run_folder, report)
-    started = time.monotonic()
-    scorer = export_model(run, reference, calibration, spec, settings, model_folder, provenance)
-    with writing(f"the run folder {run_folder}", "the model is whole"):
-        write_anomaly_maps(run_folder, scorer, calibration, run.images_seen, settings.logging)
-    reporter.info(
-        f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
-        f"{time.monotonic() - started:.0f} s"
-    )
+    if run.workers.is_chief:
+        started = time.monotonic()
+        scorer = export_model(run, reference, calibration, spec, settings, model_folder, provenance)
+        with writing(f"the run folder {run_folder}", "the model is whole"):
+            write_anomaly_maps(run_folder, scorer, calibration, run.images_seen, settings.logging)
+        reporter.info(
+            f"trained in {run.seconds:.0f} s here; reference features, calibration and export took "
+            f"{time.monotonic() - started:.0f} s"
+        )
+    # The others stay: a chief that is killed while it exports could not begin again without them.
+    run.workers.wait()
 
 
 def split_source(folder: str, split: str) -> PyramidSource:

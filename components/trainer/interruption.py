@@ -15,25 +15,24 @@ class Interruption:
     """While entered, SIGINT and SIGTERM are remembered; a second one interrupts at once.
 
     Outside of the main thread, where Python takes no signals, it does nothing.
+
+    Attributes:
+        number: The signal that asked for it; 0 for none.
     """
 
     def __init__(self) -> None:
-        self._number: int | None = None
+        self.number = 0
         self._previous: dict[int, object] = {}
 
-    @property
-    def requested(self) -> bool:
-        """Whether the run was asked to stop."""
-        return self._number is not None
-
-    def end(self) -> None:
-        """Ends the run as it was asked to.
+    @staticmethod
+    def end(number: int) -> None:
+        """Ends the run as the signal asked, if it is one: this process' own, or that of another worker.
 
         Raises:
             KeyboardInterrupt: it was asked to stop; `Terminated` where it was by SIGTERM.
         """
-        if self._number is not None:
-            raise _ENDINGS[signal.Signals(self._number)]
+        if number:
+            raise _ENDINGS[signal.Signals(number)]
 
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
@@ -46,9 +45,9 @@ class Interruption:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.requested:
+        if self.number:
             raise _ENDINGS[signal.Signals(number)]
-        self._number = number
+        self.number = number
 
 
 @contextlib.contextmanager

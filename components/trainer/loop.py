@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import os
 import time
 
 import tensorflow as tf
@@ -12,8 +13,12 @@ from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.checkpoint import RunCheckpoint
 from proganomaly.components.trainer.clock import Clock
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
-from proganomaly.components.trainer.determinism import make_deterministic
-from proganomaly.components.trainer.distribution import check_batch_sizes, create_strategy
+from proganomaly.components.trainer.distribution import (
+    check_batch_sizes,
+    create_strategy,
+    distribute_batches,
+    replica_indices,
+)
 from proganomaly.components.trainer.divergence import Diverged, Rollbacks, check_state, finite
 from proganomaly.components.trainer.interruption import Interruption
 from proganomaly.components.trainer.report import Report, Reporter
@@ -22,6 +27,7 @@ from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.step import TrainingState, create_state, make_step, reset_optimizers
 from proganomaly.components.trainer.summaries import RunSummaries
 from proganomaly.components.trainer.warm_start import load_weights
+from proganomaly.components.trainer.workers import Workers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -32,11 +38,13 @@ class TrainedRun:
         state: The trained networks and their averages.
         images_seen: Images seen in the whole run.
         seconds: Wall-clock time of training in this process.
+        workers: The processes that trained; of several, only the chief goes on to export.
     """
 
     state: TrainingState
     images_seen: int
     seconds: float
+    workers: Workers
 
 
 def train(
@@ -49,34 +57,38 @@ def train(
         spec: Resolution and channels of the networks.
         settings: How to train.
         run_folder: Where checkpoints, TensorBoard logs, samples and `stats.jsonl` go.
-        report: Receives one line per tick.
+        report: Receives one line per tick; of several workers only the chief's.
 
     Raises:
-        UserError: a setting does not fit the data or the devices, the folder cannot be written to, or
-            training diverged more often than it may.
+        UserError: a setting does not fit the data or the devices, the folder cannot be written to,
+            training diverged more often than it may, or another worker has gone.
         KeyboardInterrupt: the run was asked to stop; its state is saved.
     """
-    if settings.execution.deterministic:
-        make_deterministic()
     started = time.monotonic()
     strategy = create_strategy(settings.execution)
     stages = schedule.stages(settings.schedule, spec.resolution, source.images)
     check_batch_sizes(stages, strategy)
-    reporter = Reporter(report, settings.logging.verbosity)
-    writes = strategy.extended.should_checkpoint
-    if writes:
+    workers = Workers(strategy)
+    reporter = Reporter(report if workers.is_chief else _in_silence, settings.logging.verbosity)
+    if workers.is_chief:
         require_folder("run", run_folder)
-    rollbacks = Rollbacks(f"{run_folder}/checkpoints", settings.checkpoints, writes)
-    with Interruption() as interruption:
+    rollbacks = Rollbacks(f"{run_folder}/checkpoints", settings.checkpoints, workers.is_chief)
+    with workers.telling_of_losses(), Interruption() as interruption:
+        workers.check_equal(
+            "settings, training images and run folder",
+            (settings, source.images, os.path.basename(run_folder)),
+        )
         while True:
-            run = _Run(source, spec, settings, run_folder, reporter, strategy, stages, rollbacks.rate_factor)
+            run = _Run(
+                source, spec, settings, run_folder, reporter, strategy, workers, stages, rollbacks.rate_factor
+            )
             try:
                 run.go(interruption)
             except Diverged as symptom:
                 # Going back is going on anew: from the last checkpoint, or from the seed if there is none.
                 rollbacks.roll_back(symptom, reporter)
             else:
-                return TrainedRun(run.state, run.images_seen, time.monotonic() - started)
+                return TrainedRun(run.state, run.images_seen, time.monotonic() - started, workers)
 
 
 class _Run:
@@ -90,11 +102,13 @@ class _Run:
         run_folder: str,
         report: Reporter,
         strategy: tf.distribute.Strategy,
+        workers: Workers,
         stages: list[Stage],
         rate_factor: float,
     ) -> None:
         self._source, self._settings, self._folder = source, settings, run_folder
-        self._report, self._strategy, self._stages, self._rate_factor = report, strategy, stages, rate_factor
+        self._report, self._strategy, self._workers = report, strategy, workers
+        self._stages, self._rate_factor = stages, rate_factor
         with strategy.scope():
             self.state = create_state(settings, spec)
             self._checkpoint = RunCheckpoint(
@@ -103,9 +117,10 @@ class _Run:
                 settings,
                 spec,
                 report,
-                writes=strategy.extended.should_checkpoint,
+                writes=workers.is_chief,
             )
             self.images_seen = self._checkpoint.restore()
+            workers.check_equal("checkpoints, in one run folder that all of them reach", self.images_seen)
             if settings.warm_start and not self.images_seen:
                 load_weights(self.state, settings, spec, report)
         if self.images_seen:
@@ -118,7 +133,7 @@ class _Run:
                 settings,
                 stages,
                 self.images_seen,
-                writes=strategy.extended.should_checkpoint,
+                writes=workers.is_chief,
             )
         self._clock = Clock(stages, settings, spec, self.images_seen)
         # The latest value of each term: not every step computes all of them.
@@ -143,7 +158,7 @@ class _Run:
                 if measures:
                     self._report.info(measures)
             resolution = stage.resolution
-        interruption.end()
+        interruption.end(*self._workers.largest(interruption.number))
 
     def _begin(self, stage: Stage, resolution: int) -> None:
         """Sets the optimizers for a stage that follows one of `resolution`, also in the middle of it."""
@@ -181,11 +196,15 @@ class _Run:
             # Before the checkpoint: a run that is stopped between the two would go on without them.
             with self._writing():
                 self._summaries.snapshot(stage, self.images_seen)
-            if done or interruption.requested or self._checkpoint.is_due(self.images_seen):
+            # Clocks and signals are a process' own.
+            signal_number, save = self._workers.largest(
+                interruption.number, self._checkpoint.is_due(self.images_seen)
+            )
+            if done or signal_number or save:
                 finite(self._terms, self.images_seen)
                 check_state(self.state, self.images_seen)
                 self._checkpoint.save(self.images_seen, stage.resolution)
-            interruption.end()
+            interruption.end(signal_number)
             if done:
                 break
 
@@ -209,8 +228,10 @@ def _batches(
         settings=settings.data,
         label_count=settings.networks.label_count,
     )
-    # Every worker reads everything and takes its part of each batch: the order is then the same for any
-    # number of workers.
-    options = tf.data.Options()
-    options.experimental_distribute.auto_shard_policy = tf.data.experimental.AutoShardPolicy.OFF
-    return strategy.experimental_distribute_dataset(dataset.with_options(options))
+    group = settings.networks.minibatch_stddev_group
+    indices = replica_indices(stage.batch_size, strategy.num_replicas_in_sync, group)
+    return distribute_batches(dataset, indices, strategy)
+
+
+def _in_silence(line: str) -> None:
+    pass

@@ -10,11 +10,13 @@ import functools
 from collections.abc import Callable
 
 import keras
+import numpy as np
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import Networks, build_networks
 from proganomaly.components.trainer import schedule
+from proganomaly.components.trainer.distribution import replica_indices
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.updates import Updates
@@ -96,7 +98,10 @@ def make_step(
         of images (uint8 [N, R, R, C]) and labels (int32 [N]). A statistic is there only in steps that compute
         it.
     """
-    replica_batch = stage.batch_size // strategy.num_replicas_in_sync
+    indices = replica_indices(
+        stage.batch_size, strategy.num_replicas_in_sync, settings.networks.minibatch_stddev_group
+    )
+    replica_batch = indices.shape[1]
     updates = Updates(state.networks, state.optimizers, settings, stage, strategy.num_replicas_in_sync)
 
     def replica_step(
@@ -105,7 +110,7 @@ def make_step(
         images, labels = batch
         images = tf.ensure_shape(images, [replica_batch, None, None, None])
         labels = tf.ensure_shape(labels, [replica_batch])
-        draw = ReplicaRandom(settings.seed, images_seen, stage.batch_size, replica_batch)
+        draw = ReplicaRandom(settings.seed, images_seen, indices)
         fade = alpha if stage.fading else None
         return updates.run(images, labels, draw, fade, now.penalties, now.generator)
 
@@ -140,13 +145,18 @@ def make_step(
 
 
 class ReplicaRandom:
-    """Draws one replica's part of a step's random numbers."""
+    """Draws one replica's part of a step's random numbers.
 
-    def __init__(self, seed: int, images_seen: tf.Tensor, batch_size: int, replica_batch: int) -> None:
-        self._seed, self._images_seen = seed, images_seen
-        self._batch_size, self._replica_batch = batch_size, replica_batch
-        context = tf.distribute.get_replica_context()
-        self._first = tf.cast(context.replica_id_in_sync_group, tf.int32) * replica_batch
+    Args:
+        seed: The run's seed.
+        images_seen: Where the run is.
+        indices: Which numbers of the global batch each replica takes; see `replica_indices`.
+    """
+
+    def __init__(self, seed: int, images_seen: tf.Tensor, indices: np.ndarray) -> None:
+        self._seed, self._images_seen, self._batch_size = seed, images_seen, indices.size
+        replica = tf.distribute.get_replica_context().replica_id_in_sync_group
+        self._own = tf.gather(indices, replica) if len(indices) > 1 else None
 
     def normal(self, stream: int, shape: list[int]) -> tf.Tensor:
         """Returns standard normal numbers, float32 [replica's batch, *shape]."""
@@ -165,10 +175,7 @@ class ReplicaRandom:
         return tf.stack([tf.constant(self._seed, tf.int64), self._images_seen * 16 + stream])
 
     def _own_part(self, values: tf.Tensor) -> tf.Tensor:
-        if self._replica_batch == self._batch_size:
-            return values
-        part = values[self._first : self._first + self._replica_batch]
-        return tf.ensure_shape(part, [self._replica_batch, *values.shape[1:]])
+        return values if self._own is None else tf.gather(values, self._own)
 
 
 def _update_averages(state: TrainingState, decay: tf.Tensor) -> None:

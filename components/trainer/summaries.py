@@ -84,7 +84,7 @@ class RunSummaries:
         values = {
             "resolution": stage.resolution,
             "alpha": stage.alpha(images_seen),
-            "learning_rate": float(self._state.optimizers["generator"].learning_rate),
+            "learning_rate": float(np.array(self._state.optimizers["generator"].learning_rate)),
             "images_per_second": round(images_per_second, 2),
             **terms,
         }

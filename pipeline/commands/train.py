@@ -62,9 +62,12 @@ def _train(
     from proganomaly.components.images.spec import ImageSpec
     from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
     from proganomaly.components.trainer.dataset import PyramidSource
+    from proganomaly.components.trainer.distribution import create_strategy
     from proganomaly.components.trainer.fit import fit_model, run_key, split_source
     from proganomaly.pipeline.code_version import code_version
 
+    # Threads and workers can only be chosen before TensorFlow does anything else.
+    create_strategy(settings.execution)
     if has_splits(records):
         reference, calibration = (split_source(records, split) for split in ("train", "calibration"))
         fit = read_pyramid_info(records).spec.fit

@@ -13,9 +13,9 @@ from proganomaly.components.trainer.interruption import Interruption
 def test_a_first_signal_is_remembered_a_second_one_interrupts(number):
     before = signal.getsignal(number)
     with Interruption() as interruption:
-        assert not interruption.requested
+        assert interruption.number == 0
         os.kill(os.getpid(), number)
-        assert interruption.requested
+        assert interruption.number == number
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
@@ -29,13 +29,13 @@ def test_handlers_come_back_after_an_error():
 
 
 def test_outside_of_the_main_thread_it_does_nothing():
-    requested = []
+    numbers = []
 
     def work():
         with Interruption() as interruption:
-            requested.append(interruption.requested)
+            numbers.append(interruption.number)
 
     thread = threading.Thread(target=work)
     thread.start()
     thread.join()
-    assert requested == [False]
+    assert numbers == [0]
