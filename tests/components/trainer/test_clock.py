@@ -36,6 +36,7 @@ def begin(tiny, time):
     return start
 
 
+@pytest.mark.option("logging.images_per_tick")
 def test_a_tick_is_due_at_every_multiple(begin):
     clock, stages = begin()
     due = []

@@ -55,6 +55,7 @@ print(json.dumps({
 """
 
 
+@pytest.mark.option("execution.strategy")
 def test_two_devices_give_the_weights_of_one(tiny, tmp_path):
     records = tiny.folders(tmp_path / "records", tiny.make_images(12))
     settings = tiny.settings(
@@ -79,6 +80,7 @@ def test_two_devices_give_the_weights_of_one(tiny, tmp_path):
     assert found["restored"] == 0
 
 
+@pytest.mark.option("execution.strategy")
 def test_strategies_by_name():
     assert isinstance(
         create_strategy(ExecutionSettings(strategy="one_device")), tf.distribute.OneDeviceStrategy

@@ -134,6 +134,7 @@ def _assert_same_end(one: Path, two: Path) -> None:
     assert _order(one) == _order(two) and len(_order(one)) == 14
 
 
+@pytest.mark.option("execution.deterministic", "checkpoints.images")
 def test_killed_at_growth_while_saving_and_at_random_it_ends_in_the_same_bits(run, alone, tmp_path):
     assert run(tmp_path, "reset", 2)
     assert {path.stem for path in (tmp_path / "checkpoints").glob("*.json")} == {"ckpt-16", "ckpt-32"}

@@ -10,6 +10,7 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import step as step_module
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
 from proganomaly.components.trainer.loop import train
+from proganomaly.components.trainer.report import Reporter
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import DataSettings, OptimizerSettings
 from proganomaly.components.trainer.step import create_state, make_step
@@ -143,3 +144,15 @@ def test_a_buffer_of_one_record_leaves_the_order_of_the_file(source):
     # With a buffer of four, image number n comes three places early at most.
     assert all(number <= place + 3 for place, number in enumerate(few)) and few != sorted(few)
     assert any(number > place + 3 for place, number in enumerate(many))
+
+
+@pytest.mark.option("logging.verbosity")
+@pytest.mark.parametrize(
+    "verbosity, printed", [("DEBUG", 3), ("INFO", 2), ("WARNING", 1), ("ERROR", 0), ("CRITICAL", 0)]
+)
+def test_lines_less_severe_than_asked_for_are_not_printed(verbosity, printed):
+    lines: list[str] = []
+    reporter = Reporter(lines.append, verbosity)
+    for say in (reporter.warning, reporter.info, reporter.debug):
+        say(say.__name__)
+    assert lines == ["warning: warning", "info", "debug"][:printed]

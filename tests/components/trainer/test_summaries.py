@@ -135,6 +135,7 @@ def test_a_run_that_begins_anew_shows_nothing_of_the_one_before(run, tmp_path):
     assert [line["images_seen"] for line in _stats(tmp_path)] == [16]
 
 
+@pytest.mark.option("logging.images_per_snapshot", "logging.samples")
 def test_pictures_come_at_every_multiple_and_where_a_stage_ends(run, tmp_path):
     run(0, 112, images_per_snapshot=40, samples=3)
     steps = [32, 40, 80, 112]
@@ -156,6 +157,7 @@ def test_the_fixed_row_stays_and_the_fresh_one_changes(run, tmp_path):
     np.testing.assert_allclose(way[:, -64:].astype(int), after[:64, 64:128].astype(int), atol=1)
 
 
+@pytest.mark.option("logging.image_seed")
 def test_the_image_seed_alone_decides_the_fixed_row(run, tmp_path):
     run(0, 32, image_seed=1)
     one = _picture(tmp_path, 32, "samples")
@@ -174,11 +176,13 @@ def test_originals_are_the_first_training_images(run, source, tmp_path):
     np.testing.assert_array_equal(strips[:64:16, ::16, 0], np.concatenate(list(originals[..., 0]), axis=1))
 
 
+@pytest.mark.option("logging.samples")
 def test_one_sample_a_row_is_enough(run, tmp_path):
     run(0, 32, samples=1)
     assert [_picture(tmp_path, 32, name).shape[1] for name in PICTURES] == [64, 64, 64]
 
 
+@pytest.mark.option("logging.images_per_snapshot")
 def test_no_pictures_on_request(run, tmp_path):
     run(0, 112, images_per_snapshot=0)
     assert not (tmp_path / "samples").exists()
@@ -186,6 +190,7 @@ def test_no_pictures_on_request(run, tmp_path):
     assert not set(PICTURES.values()) & set(_events(tmp_path))
 
 
+@pytest.mark.option("logging.tensorboard")
 def test_no_events_on_request(run, tmp_path):
     run(0, 32, tensorboard=False)
     assert not (tmp_path / "tensorboard").exists()
@@ -292,12 +297,14 @@ def test_a_term_that_is_not_computed_in_every_step_shows_its_latest_value(train_
     assert [line["loss/generator"] for line in _stats(tmp_path)] == [8, 24, 40, 56, 72, 88, 104]
 
 
+@pytest.mark.option("logging.metrics")
 def test_a_run_measures_its_generator_behind_each_resolution(train_idly, tmp_path):
     lines = train_idly(lambda _: {}, metrics=("ms_ssim",), metric_images=8)
     assert sum(line.startswith("generator at ") for line in lines) == 2
     assert [line["images_seen"] for line in _stats(tmp_path) if "quality/ms_ssim" in line] == [32, 112]
 
 
+@pytest.mark.option("logging.images_per_tick")
 def test_without_ticks_there_are_no_lines_and_no_scalars(train_idly, tmp_path):
     assert train_idly(lambda _: {}, images_per_tick=0) == []
     assert not (tmp_path / "stats.jsonl").exists()

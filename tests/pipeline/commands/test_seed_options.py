@@ -49,6 +49,7 @@ def asked_for(records, monkeypatch, tmp_path):
     return run
 
 
+@pytest.mark.option("records")
 def test_the_folder_alone_is_enough(asked_for, records):
     asked = asked_for("-d", records)
     assert asked["settings"] == TrainerSettings()
