@@ -204,6 +204,7 @@ def training_batches(
     Raises:
         UserError: there is no such level, or the labels are missing or do not fit.
     """
+    source.files(resolution)
     # Tensors of the data set's own device, not numbers that each function would copy into its graph.
     with tf.device("CPU"):
         all_labels = tf.constant(source.labels(label_count))

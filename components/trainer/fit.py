@@ -86,6 +86,11 @@ def fit_model(
                 f"the {split} images in {source.folder} have {source.channels} channels; "
                 f"the networks take {spec.channels}"
             )
+    if settings.schedule.initial_resolution < min(reference.levels):
+        raise UserError(
+            f"schedule.initial_resolution must be at least {min(reference.levels)}, the smallest level in "
+            f"{reference.folder}; received {settings.schedule.initial_resolution}"
+        )
     if calibration.images < MINIMUM_CALIBRATION_IMAGES:
         raise UserError(
             f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; received "

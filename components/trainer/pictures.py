@@ -1,4 +1,4 @@
-"""Pictures of what the averaged networks can do: uint8 [height, width, channels]."""
+"""Pictures of what the averaged networks can do: uint8 [height, width, 1 or 3]; see `displayable`."""
 
 from collections.abc import Sequence
 
@@ -6,6 +6,7 @@ import numpy as np
 import tensorflow as tf
 
 from proganomaly.components.files import write_atomic
+from proganomaly.components.images.display import displayable
 from proganomaly.components.model.networks import Generator, Networks, to_network_range, to_uint8
 
 # Images below this side are enlarged, so that they can be looked at.
@@ -37,8 +38,9 @@ def reconstruction_picture(networks: Networks, originals: np.ndarray, alpha: tf.
     images = to_network_range(originals)
     codes = networks.encoder(images, alpha=alpha)
     reconstructions = networks.generator(codes, resolution=originals.shape[1], alpha=alpha)
-    residuals = to_uint8(tf.abs(images - reconstructions) - 1.0).numpy()
-    return tiled([originals, to_uint8(reconstructions).numpy(), residuals])
+    shown = [displayable(originals), displayable(to_uint8(reconstructions).numpy())]
+    residuals = np.abs(shown[0].astype(np.int16) - shown[1]).astype(np.uint8)
+    return tiled([*shown, residuals])
 
 
 def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, count: int) -> tf.Tensor:
@@ -70,4 +72,4 @@ def write_png(path: str, picture: np.ndarray) -> None:
 def _generated(
     generator: Generator, codes: tf.Tensor, resolution: int, alpha: tf.Tensor | None
 ) -> np.ndarray:
-    return to_uint8(generator(codes, resolution=resolution, alpha=alpha)).numpy()
+    return displayable(to_uint8(generator(codes, resolution=resolution, alpha=alpha)).numpy())

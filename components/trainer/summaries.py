@@ -9,6 +9,7 @@ import numpy as np
 import tensorflow as tf
 
 from proganomaly.components.files import write_atomic
+from proganomaly.components.images.display import displayable
 from proganomaly.components.model.networks import Networks, make_codes, to_network_range
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.trainer.dataset import PyramidSource
@@ -204,8 +205,9 @@ def write_anomaly_maps(
     originals = next(source.batches(scorer.spec.resolution, settings.samples))
     explanation = scorer.explain(to_network_range(originals))
     heat = explanation.anomaly_map.numpy() / max(3 * scorer.pixel_threshold, 1e-6)
-    maps = np.repeat((np.clip(heat, 0, 1) * 255).astype(np.uint8)[..., None], originals.shape[-1], axis=-1)
-    picture = tiled([originals, explanation.reconstruction.numpy(), maps])
+    shown = [displayable(images) for images in (originals, explanation.reconstruction.numpy())]
+    maps = np.repeat((np.clip(heat, 0, 1) * 255).astype(np.uint8)[..., None], shown[0].shape[-1], axis=-1)
+    picture = tiled([*shown, maps])
     # A run that is scored anew shows its new maps alone.
     drop_events(f"{run_folder}/tensorboard", _shows_maps)
     with _event_writer(run_folder, settings).as_default(step=images_seen):

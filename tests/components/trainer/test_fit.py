@@ -48,6 +48,14 @@ def test_the_final_level_must_be_there(refused, tiny, tmp_path):
         refused(calibration=small)
 
 
+def test_growing_begins_at_a_level_that_is_there(refused, tiny, tmp_path):
+    large = PyramidSource(tiny.folders(tmp_path / "large", tiny.make_images(12, resolution=16), smallest=8))
+    with pytest.raises(
+        UserError, match=r"^schedule.initial_resolution must be at least 8, .*large; received 4$"
+    ):
+        fit_model(large, large, ImageSpec(16, 1), tiny.settings(), "run", "model", {}, print)
+
+
 def test_calibration_needs_images(refused, tiny, tmp_path):
     few = tiny.folders(tmp_path / "few", tiny.make_images(4))
     with pytest.raises(UserError, match=r"^calibration needs at least 5 .*; received 4: add"):
