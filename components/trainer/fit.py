@@ -7,6 +7,7 @@ import time
 from proganomaly.components.errors import UserError
 from proganomaly.components.files import writing
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.networks import resolutions_up_to
 from proganomaly.components.model.settings import ScoringSettings
 from proganomaly.components.records.pyramid_folder import split_folder
 from proganomaly.components.records.pyramid_record import fingerprint
@@ -15,6 +16,7 @@ from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.interruption import terminable
 from proganomaly.components.trainer.loop import train
+from proganomaly.components.trainer.quality import check_measures
 from proganomaly.components.trainer.report import Report, Reporter
 from proganomaly.components.trainer.settings import CheckpointSettings, LoggingSettings, TrainerSettings
 from proganomaly.components.trainer.summaries import write_anomaly_maps
@@ -96,6 +98,9 @@ def fit_model(
             f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; received "
             f"{calibration.images}: add normal images, or raise ingest.calibration_share"
         )
+    first = settings.schedule.initial_resolution
+    grown = [level for level in resolutions_up_to(spec.resolution) if level >= first]
+    check_measures(reference, grown, settings.logging)
     reporter = Reporter(report, settings.logging.verbosity)
     reporter.info(
         f"{reference.images:,} images to train on, {calibration.images:,} held out for calibration; "

@@ -5,6 +5,7 @@ from collections.abc import Iterator
 import numpy as np
 import tensorflow as tf
 
+from proganomaly.components.errors import UserError
 from proganomaly.components.metrics.generation.extractor import (
     FeatureExtractor,
     frechet_name,
@@ -60,6 +61,26 @@ def measure_generator(
     for images in _generated_images(networks, resolution, count, seed):
         measures.add_generated(images)
     return {f"quality/{name}": value for name, value in measures.values().items()}
+
+
+def check_measures(source: PyramidSource, resolutions: list[int], settings: LoggingSettings) -> None:
+    """Makes sure that `measure_generator` will work, before hours of training count on it.
+
+    Args:
+        source: Real images.
+        resolutions: Sides that the generator will be measured at.
+        settings: What will be measured.
+
+    Raises:
+        UserError: there are fewer than two real images; or the feature extractor cannot be loaded, or cannot
+            take images of these sizes.
+    """
+    if settings.metrics and source.images < 2:
+        raise UserError(f"logging.metrics needs at least 2 training images; received {source.images}")
+    if settings.feature_extractor and set(settings.metrics) & set(_FEATURE_METRICS):
+        extractor = load_extractor(settings.feature_extractor)
+        for resolution in resolutions:
+            extractor(np.zeros((1, resolution, resolution, source.channels), np.uint8))
 
 
 class _Measures:

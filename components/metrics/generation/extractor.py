@@ -65,10 +65,11 @@ class FeatureExtractor:
                 f"the feature extractor {self.name} cannot take images of shape {images.shape[1:]}: {reason}"
             ) from error
         shape = getattr(features, "shape", None)
-        if shape is None or len(shape) not in (2, 4) or shape[0] != len(images):
+        if shape is None or len(shape) not in (2, 4) or shape[0] != len(images) or 0 in shape:
             raise UserError(
                 f"the feature extractor {self.name} must give features [N, D] or [N, H, W, D]; "
-                f"received {'several outputs' if shape is None else tuple(shape)} for {len(images)} images"
+                f"received {'several outputs' if shape is None else tuple(shape)} for {len(images)} images "
+                f"of shape {images.shape[1:]}"
             )
         values = np.asarray(features, np.float32)
         return values.mean(axis=(1, 2)) if values.ndim == 4 else values

@@ -7,13 +7,14 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
+from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.metrics.generation.features import frechet_distance
 from proganomaly.components.metrics.generation.similarity import ms_ssim
 from proganomaly.components.metrics.generation.sliced_wasserstein import image_distances
 from proganomaly.components.model.networks import build_networks, to_network_range, to_uint8
 from proganomaly.components.trainer.dataset import PyramidSource
-from proganomaly.components.trainer.quality import measure_generator
+from proganomaly.components.trainer.quality import check_measures, measure_generator
 from proganomaly.components.trainer.settings import LoggingSettings
 
 
@@ -113,3 +114,32 @@ def test_the_format_within_the_networks_makes_no_difference(tiny, networks, sour
     settings = LoggingSettings(metrics=("frechet",))
     measured = [measure_generator(each, source, 8, settings, seed=3) for each in (networks, other)]
     assert measured[0] == pytest.approx(measured[1], rel=1e-3)
+
+
+def test_a_feature_extractor_that_does_not_fit_is_told_before_training(source, tmp_path):
+    network = keras.Sequential([keras.Input((None, None, 1)), keras.layers.Cropping2D(2)])
+    network.save(tmp_path / "open.keras")
+    settings = LoggingSettings(metrics=("kid",), feature_extractor=str(tmp_path / "open.keras"))
+    check_measures(source, [8, 16], settings)
+    with pytest.raises(UserError, match=r"open .*\(4, 4, 1\)"):
+        check_measures(source, [4, 8], settings)
+    missing = dataclasses.replace(settings, feature_extractor="nowhere")
+    with pytest.raises(UserError, match="the feature extractor nowhere does not exist"):
+        check_measures(source, [8], missing)
+    check_measures(source, [8], dataclasses.replace(missing, metrics=("swd",)))
+
+
+def test_one_training_image_is_too_few(tiny, tmp_path):
+    single = PyramidSource(tiny.folders(tmp_path, tiny.make_images(1)))
+    check_measures(single, [8], LoggingSettings())
+    with pytest.raises(UserError, match=r"logging\.metrics needs at least 2 training images; received 1"):
+        check_measures(single, [8], LoggingSettings(metrics=("swd",)))
+
+
+@pytest.mark.parametrize("count", [2, 33])
+def test_a_last_batch_of_one_image_is_measured_too(networks, source, count):
+    names = ("swd", "ms_ssim", "frechet", "kid", "precision_recall")
+    settings = LoggingSettings(metrics=names, metric_images=count)
+    values = measure_generator(networks, source, 8, settings, seed=1)
+    assert len(values) == 7
+    assert np.all(np.isfinite(list(values.values())))

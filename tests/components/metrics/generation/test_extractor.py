@@ -159,6 +159,14 @@ def test_too_small_images_are_told_in_one_line(tmp_path):
     assert "\n" not in str(caught.value)
 
 
+def test_features_without_an_entry_are_told():
+    nothing = FeatureExtractor("pooled away", lambda images: images[:, :0])
+    with pytest.raises(
+        UserError, match=r"pooled away must .* received \(5, 0, 12, 3\) for 5 images of shape"
+    ):
+        nothing(images())
+
+
 @pytest.mark.parametrize(
     ("name", "message"),
     [
