@@ -56,6 +56,12 @@ def test_growing_begins_at_a_level_that_is_there(refused, tiny, tmp_path):
         fit_model(large, large, ImageSpec(16, 1), tiny.settings(), "run", "model", {}, print)
 
 
+def test_the_feature_extractor_must_be_there(refused, tiny):
+    settings = tiny.settings(logging={"metrics": ("kid",), "feature_extractor": "nowhere"})
+    with pytest.raises(UserError, match=r"^the feature extractor nowhere does not exist$"):
+        refused(settings=settings)
+
+
 def test_calibration_needs_images(refused, tiny, tmp_path):
     few = tiny.folders(tmp_path / "few", tiny.make_images(4))
     with pytest.raises(UserError, match=r"^calibration needs at least 5 .*; received 4: add"):
