@@ -7,6 +7,8 @@ import pytest
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.layers import EqualizedConv2D
+from proganomaly.components.model.networks import Discriminator
 from proganomaly.components.trainer import step as step_module
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
 from proganomaly.components.trainer.loop import train
@@ -22,8 +24,8 @@ SPEC, STAGE = ImageSpec(4, 1), Stage(4, fading=False, start=0, end=64, batch_siz
 def statistics(tiny):
     """The statistics of a first step at 4x4 with changed settings."""
 
-    def run(mode: str = "eager", **changes) -> dict[str, float]:
-        settings = tiny.settings(execution={"mode": mode}, **changes)
+    def run(mode: str = "eager", execution: dict | None = None, **changes) -> dict[str, float]:
+        settings = tiny.settings(execution={"mode": mode, **(execution or {})}, **changes)
         step = make_step(create_state(settings, SPEC), settings, STAGE, tf.distribute.get_strategy())
         batch = (tf.constant(tiny.make_images(8, 4)), tf.zeros([8], tf.int32))
         return {name: float(value) for name, value in step(batch, 0).items()}
@@ -156,3 +158,50 @@ def test_lines_less_severe_than_asked_for_are_not_printed(verbosity, printed):
     for say in (reporter.warning, reporter.info, reporter.debug):
         say(say.__name__)
     assert lines == ["warning: warning", "info", "debug"][:printed]
+
+
+@pytest.mark.option("losses.concatenated")
+@pytest.mark.parametrize("concatenated, batches", [(False, [8, 8]), (True, [16])])
+def test_reals_and_fakes_go_through_the_critic_apart_or_at_once(
+    statistics, monkeypatch, concatenated, batches
+):
+    """That both give the same is shown in the tests of the updates."""
+    seen, judge = [], Discriminator.scores_and_logits
+
+    def recorded(discriminator, images, *arguments):
+        seen.append(images.shape[0])
+        return judge(discriminator, images, *arguments)
+
+    monkeypatch.setattr(Discriminator, "scores_and_logits", recorded)
+    # The generator's own update is left out: its fakes go through the critic once more.
+    losses = {"gradient_penalty": 0.0, "critic_steps": 2, "concatenated": concatenated}
+    statistics(losses=losses)
+    assert seen == batches
+
+
+@pytest.mark.option("execution.precision", "execution.data_format")
+@pytest.mark.parametrize(
+    "execution, dtype, shape",
+    [
+        ({}, "float32", (8, 4, 4, 8)),
+        ({"precision": "bfloat16"}, "bfloat16", (8, 4, 4, 8)),
+        ({"precision": "float16"}, "float16", (8, 4, 4, 8)),
+        ({"data_format": "channels_first"}, "float32", (8, 8, 4, 4)),
+    ],
+    ids=str,
+)
+def test_convolutions_compute_in_the_precision_and_format_asked_for(
+    statistics, monkeypatch, execution, dtype, shape
+):
+    """That all give the same, up to rounding, is shown in the tests of the updates."""
+    seen, convolve = set(), EqualizedConv2D.call
+
+    def recorded(layer, x):
+        result = convolve(layer, x)
+        if layer.filters == 8:
+            seen.add((x.dtype.name, result.dtype.name, tuple(result.shape)))
+        return result
+
+    monkeypatch.setattr(EqualizedConv2D, "call", recorded)
+    statistics(execution=execution)
+    assert seen == {(dtype, dtype, shape)}

@@ -94,6 +94,8 @@ def test_both_forms_mix(asked_for, records, tmp_path):
     assert asked["model_folder"] == "from-file/model"
     assert (asked["settings"].seed, asked["settings"].ema_half_life) == (6, 7)
     assert asked["settings"].optimizer.learning_rate == 0.5
+    twice = asked_for("-d", records, "-l0.5", "--trainer.optimizer.learning_rate", "0.1", "--output=there")
+    assert (twice["settings"].optimizer.learning_rate, twice["model_folder"]) == (0.5, "there/model")
     asked = asked_for(records, "--output", "there", "-S8")
     assert (asked["model_folder"], asked["spec"].resolution) == ("there/model", 8)
 
@@ -162,7 +164,8 @@ def test_a_mistake_is_one_line(words, message, records, capsys, tmp_path, monkey
 
 
 def test_words_without_the_form_stay_as_they_are():
-    words = ["folder", "--output", "x", "--trainer.schedule.batch_sizes={8: 4}", "--config=c.yaml"]
+    words = ["folder", "--output", "x", "--trainer.schedule.batch_sizes={8: 4}", "--config=c.yaml", "-h"]
+    words += ["--trainer.schedule.initial_alpha", "-1", "--unknown", "--trainer.logging.metrics", "[swd]"]
     assert translated(words) == (words, SeedForm())
 
 
