@@ -9,8 +9,9 @@ from proganomaly.components.files import write_atomic
 from proganomaly.components.images.display import displayable
 from proganomaly.components.model.networks import Generator, Networks, to_network_range, to_uint8
 
-# Images below this side are enlarged, so that they can be looked at.
+# Images below this side are enlarged, so that they can be looked at; pixels between two images.
 MINIMUM_SIDE = 64
+GAP = 2
 
 
 def sample_picture(
@@ -35,12 +36,11 @@ def interpolation_picture(
 
 def reconstruction_picture(networks: Networks, originals: np.ndarray, alpha: tf.Tensor | None) -> np.ndarray:
     """Returns images, uint8 [N, R, R, C], above their reconstructions and what differs (black: nothing)."""
-    images = to_network_range(originals)
-    codes = networks.encoder(images, alpha=alpha)
-    reconstructions = networks.generator(codes, resolution=originals.shape[1], alpha=alpha)
-    shown = [displayable(originals), displayable(to_uint8(reconstructions).numpy())]
-    residuals = np.abs(shown[0].astype(np.int16) - shown[1]).astype(np.uint8)
-    return tiled([*shown, residuals])
+    codes = networks.encoder(to_network_range(originals), alpha=alpha)
+    reconstructions = _generated(networks.generator, codes, originals.shape[1], alpha)
+    shown = displayable(originals)
+    residuals = np.abs(shown.astype(np.int16) - reconstructions).astype(np.uint8)
+    return tiled([shown, reconstructions, residuals])
 
 
 def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, count: int) -> tf.Tensor:
@@ -56,12 +56,17 @@ def spherical_interpolation(start: tf.Tensor, end: tf.Tensor, count: int) -> tf.
 
 
 def tiled(rows: Sequence[np.ndarray]) -> np.ndarray:
-    """Puts rows of equally many images, each uint8 [N, H, W, C], below one another; see `MINIMUM_SIDE`."""
+    """Puts rows of equally many images, each uint8 [N, H, W, 1 or 3], below one another, with gaps in white.
+
+    Images below `MINIMUM_SIDE` are enlarged by repeating pixels.
+    """
     images = np.stack(rows)
     factor = max(1, MINIMUM_SIDE // images.shape[2])
     images = images.repeat(factor, axis=2).repeat(factor, axis=3)
+    images = np.pad(images, [(0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)], constant_values=255)
     row_count, columns, height, width, channels = images.shape
-    return images.transpose(0, 2, 1, 3, 4).reshape(row_count * height, columns * width, channels)
+    picture = images.transpose(0, 2, 1, 3, 4).reshape(row_count * height, columns * width, channels)
+    return picture[:-GAP, :-GAP]
 
 
 def write_png(path: str, picture: np.ndarray) -> None:

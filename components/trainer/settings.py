@@ -257,9 +257,11 @@ class LoggingSettings:
 
     Attributes:
         tensorboard: Write events for TensorBoard.
-        images_per_tick: Images between two status lines and lines of `stats.jsonl`; 0 for none.
-        images_per_snapshot: Images between two sample grids; 0 for none.
-        samples: Images in a row of a sample grid.
+        images_per_tick: Images between two status lines, each with scalars and a line of `stats.jsonl`; 0 for
+            none.
+        images_per_snapshot: Images between two sets of pictures, beside those where a stage ends; 0 for no
+            pictures at all.
+        samples: Images in a row of a picture.
         image_seed: Seed of the row of latents that never changes.
         metrics: Measures of the generator taken at the end of each resolution.
         metric_images: Images that each of them is taken on, at most.

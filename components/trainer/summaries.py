@@ -202,6 +202,8 @@ def write_anomaly_maps(
 
     White in a map is three times what the pixel threshold is: normal images should stay dark.
     """
+    if not settings.images_per_snapshot:
+        return
     originals = next(source.batches(scorer.spec.resolution, settings.samples))
     explanation = scorer.explain(to_network_range(originals))
     heat = explanation.anomaly_map.numpy() / max(3 * scorer.pixel_threshold, 1e-6)

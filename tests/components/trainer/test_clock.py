@@ -60,6 +60,25 @@ def test_speed_leaves_out_the_first_step_of_a_stage(begin, time):
     assert found.startswith("4x4 stable 16 / 112 images 4.0 images/s D 1.500 G -0.250 E 0.125 ")
 
 
+@pytest.mark.parametrize("losses, compiling", [({"penalty_interval": 4}, 2), ({"critic_steps": 3}, 3)])
+def test_speed_leaves_out_every_step_that_compiles(begin, time, losses, compiling):
+    clock, stages = begin(losses=losses)
+    for number in range(1, 5):
+        time[0] += 60 if number <= compiling else 2
+        clock.step(stages[0], 8 * number)
+    clock.tick(TERMS)
+    assert clock.images_per_second == 4.0
+
+
+def test_a_tick_comes_in_time_though_nothing_was_timed_yet(begin):
+    """So that a run that goes on has its ticks where the one without a stop has them."""
+    clock, stages = begin(images_seen=40)
+    clock.step(stages[1], 48)
+    assert clock.tick_is_due()
+    assert clock.tick(TERMS).endswith("  ? left")
+    assert clock.images_per_second == 0
+
+
 def test_the_time_left_weighs_the_later_stages_work(begin, time, monkeypatch):
     cost = {4: 1.0, 8: 5.0}
     monkeypatch.setattr(schedule, "relative_cost", lambda networks, resolution: cost[resolution])

@@ -4,7 +4,9 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from proganomaly.components.model.networks import Networks, to_network_range
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.networks import Networks, build_networks, to_network_range
+from proganomaly.components.model.settings import NetworkSettings
 from proganomaly.components.trainer.pictures import (
     interpolation_picture,
     reconstruction_picture,
@@ -26,35 +28,39 @@ class FlatGenerator:
 
 def test_images_are_tiled_row_by_row_and_enlarged():
     random = np.random.default_rng(0)
-    rows = [random.integers(0, 256, (3, 4, 4, 3), dtype=np.uint8) for _ in range(2)]
+    rows = [random.integers(0, 255, (3, 4, 4, 3), dtype=np.uint8) for _ in range(2)]
     picture = tiled(rows)
-    assert picture.shape == (2 * 64, 3 * 64, 3)
+    assert picture.shape == (2 * 66 - 2, 3 * 66 - 2, 3)
+    shown = np.zeros(picture.shape, bool)
     for row in range(2):
         for column in range(3):
-            part = picture[row * 64 : row * 64 + 64, column * 64 : column * 64 + 64]
-            np.testing.assert_array_equal(part[::16, ::16], rows[row][column])
-            np.testing.assert_array_equal(part, np.kron(rows[row][column], np.ones((16, 16, 1), np.uint8)))
+            place = np.s_[row * 66 : row * 66 + 64, column * 66 : column * 66 + 64]
+            np.testing.assert_array_equal(
+                picture[place], np.kron(rows[row][column], np.ones((16, 16, 1), np.uint8))
+            )
+            shown[place] = True
+    assert (picture[~shown] == 255).all()
 
 
 @pytest.mark.parametrize("side, shown", [(4, 64), (32, 64), (64, 64), (128, 128)])
 def test_only_small_images_are_enlarged(side, shown):
-    assert tiled([np.zeros((2, side, side, 1), np.uint8)]).shape == (shown, 2 * shown, 1)
+    assert tiled([np.zeros((2, side, side, 1), np.uint8)]).shape == (shown, 2 * shown + 2, 1)
 
 
 def test_samples_have_the_fixed_latents_above_the_fresh_ones():
     fixed, fresh = tf.constant([[0.0, 0], [1.0, 0]]), tf.constant([[-1.0, 0], [0.0, 0]])
     picture = sample_picture(FlatGenerator(), fixed, fresh, 4, None)
-    np.testing.assert_array_equal(picture[::64, ::64, 0], [[128, 255], [0, 128]])
+    np.testing.assert_array_equal(picture[::66, ::66, 0], [[128, 255], [0, 128]])
     faint = sample_picture(FlatGenerator(), fixed, fresh, 4, tf.constant(0.0))
-    np.testing.assert_array_equal(faint, np.full_like(faint, 128))
+    np.testing.assert_array_equal(faint[::66, ::66, 0], [[128, 128], [128, 128]])
 
 
 def test_an_interpolation_begins_and_ends_at_its_latents():
     picture = interpolation_picture(FlatGenerator(), tf.constant([[1.0, 0], [-1.0, 1e-3]]), 5, 4, None)
-    assert picture.shape == (64, 5 * 64, 1)
+    assert picture.shape == (64, 5 * 66 - 2, 1)
     # The cosine of 0, 45, ... 180 degrees.
     expected = np.rint((np.cos(np.linspace(0, np.pi, 5)) + 1) * 127.5)
-    np.testing.assert_allclose(picture[0, ::64, 0].astype(float), expected, atol=1)
+    np.testing.assert_allclose(picture[0, ::66, 0].astype(float), expected, atol=1)
 
 
 def test_the_way_between_latents_has_equal_angles_and_stays_on_the_sphere():
@@ -83,8 +89,22 @@ def test_reconstructions_stand_between_originals_and_what_differs():
 
     networks = Networks(FlatGenerator(), None, encoder)
     picture = reconstruction_picture(networks, originals, None)
-    assert picture.shape == (3 * 64, 3 * 64, 1)
-    np.testing.assert_array_equal(picture[:64, ::64, 0], np.tile([0, 128, 255], (64, 1)))
+    assert picture.shape == (3 * 66 - 2, 3 * 66 - 2, 1)
+    np.testing.assert_array_equal(picture[:64, ::66, 0], np.tile([0, 128, 255], (64, 1)))
     halves = (to_network_range(np.array([0, 128, 255])).numpy() / 2 + 1) * 127.5
-    np.testing.assert_allclose(picture[64, ::64, 0], halves, atol=1)
-    np.testing.assert_allclose(picture[128, ::64, 0], np.abs([0, 128, 255] - halves), atol=1)
+    np.testing.assert_allclose(picture[66, ::66, 0], halves, atol=1)
+    np.testing.assert_allclose(picture[132, ::66, 0], np.abs([0, 128, 255] - halves), atol=1)
+
+
+@pytest.mark.parametrize("channels, shown", [(1, 1), (2, 1), (3, 3), (4, 3), (7, 3)])
+def test_pictures_of_any_number_of_channels(channels, shown):
+    networks = build_networks(
+        NetworkSettings(fmap_base=16, fmap_max=4, latent_size=4), ImageSpec(8, channels)
+    )
+    originals = np.random.default_rng(0).integers(0, 256, (2, 8, 8, channels), dtype=np.uint8)
+    picture = reconstruction_picture(networks, originals, None)
+    assert picture.shape == (3 * 66 - 2, 2 * 66 - 2, shown)
+    first = [picture[row * 66 : row * 66 + 64 : 8, :64:8].astype(int) for row in range(3)]
+    np.testing.assert_array_equal(first[2], abs(first[0] - first[1]))
+    samples = sample_picture(networks.generator, tf.ones([2, 4]), tf.ones([2, 4]), 8, None)
+    assert samples.shape == (2 * 66 - 2, 2 * 66 - 2, shown)

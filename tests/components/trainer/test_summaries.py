@@ -10,6 +10,7 @@ from tensorboard.backend.event_processing.event_accumulator import EventAccumula
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import build_networks
+from proganomaly.components.model.scorer import Explanation
 from proganomaly.components.trainer import loop, schedule, summaries
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.step import create_state
@@ -142,7 +143,7 @@ def test_pictures_come_at_every_multiple_and_where_a_stage_ends(run, tmp_path):
     names = {f"{step:09d}-{name}.png" for step in steps for name in PICTURES}
     assert {path.name for path in (tmp_path / "samples").iterdir()} == names
     for name, rows in {"samples": 2, "interpolation": 1, "reconstructions": 3}.items():
-        assert _picture(tmp_path, 32, name).shape == (rows * 64, 3 * 64, 1)
+        assert _picture(tmp_path, 32, name).shape == (rows * 66 - 2, 3 * 66 - 2, 1)
         assert _events(tmp_path)[PICTURES[name]] == steps
 
 
@@ -151,10 +152,10 @@ def test_the_fixed_row_stays_and_the_fresh_one_changes(run, tmp_path):
     run(0, 112, images_per_snapshot=96)
     before, after = (_picture(tmp_path, step, "samples") for step in (96, 112))
     np.testing.assert_array_equal(before[:64], after[:64])
-    assert (before[64:] != after[64:]).any()
+    assert (before[66:] != after[66:]).any()
     way = _picture(tmp_path, 112, "interpolation")
     np.testing.assert_array_equal(way[:, :64], after[:64, :64])
-    np.testing.assert_allclose(way[:, -64:].astype(int), after[:64, 64:128].astype(int), atol=1)
+    np.testing.assert_allclose(way[:, -64:].astype(int), after[:64, 66:130].astype(int), atol=1)
 
 
 @pytest.mark.option("logging.image_seed")
@@ -164,7 +165,7 @@ def test_the_image_seed_alone_decides_the_fixed_row(run, tmp_path):
     run(0, 32, image_seed=2)
     two = _picture(tmp_path, 32, "samples")
     assert (one[:64] != two[:64]).any()
-    np.testing.assert_array_equal(one[64:], two[64:])
+    np.testing.assert_array_equal(one[66:], two[66:])
 
 
 def test_originals_are_the_first_training_images(run, source, tmp_path):
@@ -172,8 +173,9 @@ def test_originals_are_the_first_training_images(run, source, tmp_path):
     strips = _picture(tmp_path, 32, "reconstructions")
     originals = next(source.batches(4, 20))
     # There are 12 images, fewer than asked for.
-    assert strips.shape == (3 * 64, 12 * 64, 1)
-    np.testing.assert_array_equal(strips[:64:16, ::16, 0], np.concatenate(list(originals[..., 0]), axis=1))
+    assert strips.shape == (3 * 66 - 2, 12 * 66 - 2, 1)
+    for column, original in enumerate(originals):
+        np.testing.assert_array_equal(strips[:64:16, column * 66 : column * 66 + 64 : 16], original)
 
 
 @pytest.mark.option("logging.samples")
@@ -183,8 +185,10 @@ def test_one_sample_a_row_is_enough(run, tmp_path):
 
 
 @pytest.mark.option("logging.images_per_snapshot")
-def test_no_pictures_on_request(run, tmp_path):
+def test_no_pictures_on_request(run, source, tiny, tmp_path):
     run(0, 112, images_per_snapshot=0)
+    settings = tiny.settings(logging={"images_per_snapshot": 0}).logging
+    summaries.write_anomaly_maps(str(tmp_path), FlatScorer(), source, 112, settings)
     assert not (tmp_path / "samples").exists()
     assert "loss/encoder" in _events(tmp_path)
     assert not set(PICTURES.values()) & set(_events(tmp_path))
@@ -253,25 +257,23 @@ def test_tables_of_layers_count_every_parameter(begin, state, tiny, tmp_path):
         assert sum(int(count.replace(",", "")) for count in counts) == total
 
 
+class FlatScorer:
+    """Finds every pixel of every image half as anomalous as white is."""
+
+    spec, pixel_threshold = SPEC, 1.0
+
+    def explain(self, images):
+        return Explanation({}, tf.fill(images.shape[:3], 1.5), tf.zeros(images.shape, tf.uint8))
+
+
 def test_maps_of_a_run_that_is_scored_anew_replace_the_old_ones(source, tmp_path, tiny):
-    class Scorer:
-        spec, pixel_threshold = SPEC, 1.0
-
-        def explain(self, images):
-            class Explanation:
-                anomaly_map = tf.fill([len(images), 8, 8], 1.5)
-                reconstruction = tf.zeros(images.shape, tf.uint8)
-
-            return Explanation()
-
     settings = tiny.settings(logging={"samples": 4}).logging
     for _ in range(2):
-        summaries.write_anomaly_maps(str(tmp_path), Scorer(), source, 112, settings)
+        summaries.write_anomaly_maps(str(tmp_path), FlatScorer(), source, 112, settings)
     assert _events(tmp_path) == {"pictures/anomaly maps (original, reconstruction, map)": [112]}
     picture = tf.io.decode_png((tmp_path / "samples" / "anomaly-maps.png").read_bytes()).numpy()
-    assert picture.shape == (3 * 64, 4 * 64, 1)
-    # Half of three thresholds is half of white.
-    assert set(np.unique(picture[128:])) == {127}
+    assert picture.shape == (3 * 66 - 2, 4 * 66 - 2, 1)
+    assert set(np.unique(picture[132:, :64])) == {127}
 
 
 @pytest.fixture
