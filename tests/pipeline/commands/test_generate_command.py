@@ -95,10 +95,11 @@ def test_single_images_are_the_models_and_the_grid_shows_the_same(channels, mode
         image = Image.open(path)
         assert image.mode == mode
         np.testing.assert_array_equal(np.asarray(image).reshape(pixels.shape), pixels)
-    # Enlarged to 64 pixels: every eighth is one of the model's.
+    # Enlarged to 64 pixels, 2 between them: every eighth is one of the model's.
     shown = displayable(expected)
-    grid = np.asarray(Image.open(tmp_path / "grid.png")).reshape(2 * 64, 3 * 64, -1)
-    tiles = grid[::8, ::8].reshape(2, SIDE, 3, SIDE, -1).swapaxes(1, 2)
+    grid = np.asarray(Image.open(tmp_path / "grid.png")).reshape(2 * 66 - 2, 3 * 66 - 2, -1)
+    padded = np.pad(grid, [(0, 2), (0, 2), (0, 0)]).reshape(2, 66, 3, 66, -1)
+    tiles = padded[:, :64:8, :, :64:8].swapaxes(1, 2)
     np.testing.assert_array_equal(tiles.reshape(shown.shape), shown)
 
 
@@ -151,7 +152,7 @@ def test_nothing_asked_for_is_a_grid_of_the_newest_version(models, tmp_path):
         for number, channels in ((9, 1), (10, 3)):
             (versions / str(number)).rename(models[channels])
     grid = Image.open(tmp_path / "out/grid.png")
-    assert (grid.size, grid.mode) == ((8 * 64, 4 * 64), "RGB")
+    assert (grid.size, grid.mode) == ((8 * 66 - 2, 4 * 66 - 2), "RGB")
 
 
 def test_equal_seeds_make_equal_files_and_others_other_ones(models, tmp_path):
