@@ -22,6 +22,7 @@ class Interruption:
 
     def __init__(self) -> None:
         self.number = 0
+        self._deferring = True
         self._previous: dict[int, object] = {}
 
     @staticmethod
@@ -34,6 +35,16 @@ class Interruption:
         if number:
             raise _ENDINGS[signal.Signals(number)]
 
+    @contextlib.contextmanager
+    def at_once(self) -> Iterator[None]:
+        """While entered, signals interrupt at once: for long work that leaves nothing half done."""
+        self.end(self.number)
+        self._deferring = False
+        try:
+            yield
+        finally:
+            self._deferring = True
+
     def __enter__(self) -> "Interruption":
         if threading.current_thread() is threading.main_thread():
             for number in _ENDINGS:
@@ -45,7 +56,7 @@ class Interruption:
             signal.signal(number, handler)  # type: ignore[arg-type]
 
     def _remember(self, number: int, frame: FrameType | None) -> None:
-        if self.number:
+        if self.number or not self._deferring:
             raise _ENDINGS[signal.Signals(number)]
         self.number = number
 

@@ -153,7 +153,7 @@ class _Run:
                 self._train_stage(stage, interruption)
             if self.images_seen == stage.end:
                 # Also where a run goes on that was stopped before it had taken them.
-                with self._writing():
+                with interruption.at_once(), self._writing():
                     measures = self._summaries.measure(stage, self.images_seen)
                 if measures:
                     self._report.info(measures)

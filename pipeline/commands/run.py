@@ -41,7 +41,11 @@ def main(argv: list[str]) -> int:
 
 def _run(config: Config, provenance: "Provenance") -> int:
     from proganomaly.components.files import require_folder
+    from proganomaly.components.trainer.determinism import make_deterministic
 
+    if config.trainer.execution.deterministic:
+        # Here already: the trainer's predecessors begin to work in the same process.
+        make_deterministic()
     require_folder("output", config.output)
     require_folder("serving", config.serving_directory)
     with _alone(config.output):

@@ -40,9 +40,12 @@ def main(argv: list[str]) -> int:
     import tensorflow as tf
 
     from proganomaly.components.files import require_folder
+    from proganomaly.components.trainer.determinism import make_deterministic
 
     if not tf.io.gfile.isdir(options.records):
         raise UserError(f"{options.records} is no folder of TFRecord pyramids")
+    if settings.execution.deterministic:
+        make_deterministic()
     require_folder("output", options.output)
     tf.get_logger().setLevel("ERROR")
     return _train(
@@ -93,7 +96,8 @@ def _train(
             report=lambda line: print(line, flush=True),
         )
     except KeyboardInterrupt:
-        print("interrupted: the same command goes on from here", flush=True)
+        if settings.checkpoints.save:
+            print("interrupted: the same command goes on from here", flush=True)
         raise
     print(f"model: {model}")
     return 0

@@ -21,6 +21,7 @@ from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.loop import TrainedRun
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.step import TrainingState
+from proganomaly.components.trainer.workers import Workers
 
 SPEC = ImageSpec(16, 3)
 SETTINGS = TrainerSettings(
@@ -155,7 +156,7 @@ def exported(tmp_path_factory) -> tuple[AnomalyScorer, str]:
     (folder / "old").touch()
     networks = build_networks(SETTINGS.networks, SPEC)
     scorer = export_model(
-        TrainedRun(TrainingState(networks, networks, {}), 0, 0.0),
+        TrainedRun(TrainingState(networks, networks, {}), 0, 0.0, Workers(tf.distribute.get_strategy())),
         Images(60, 1),
         Images(40, 2),
         SPEC,

@@ -2,6 +2,7 @@
 
 import json
 import os
+import re
 import shutil
 import signal
 
@@ -116,6 +117,23 @@ def test_a_run_that_was_interrupted_ends_in_the_same_weights(source, settings, w
     assert [[line[key] for key in keys] for line in _stats(copy)] == [
         [line[key] for key in keys] for line in _stats(whole[1])
     ]
+
+
+def test_a_run_that_diverges_goes_back_and_ends_as_if_it_had_the_lower_rate_from_there(
+    source, tiny, whole, copy
+):
+    # A checkpoint knows the rate that it was trained with: the settings' must win.
+    settings = tiny.settings(
+        checkpoints={"seconds": 1e6, "rollback_factor": 1e-15}, optimizer={"learning_rate": 1e12}
+    )
+    report = Stopped()
+    run = train(source, SPEC, settings, str(copy), report)
+    (warning,) = (line for line in report.lines if line.startswith("warning: "))
+    assert re.fullmatch(
+        r"warning: training diverged: \S+ is .* after 80 images; rollback 1 of 3, .*", warning
+    )
+    for one, two in zip(_weights(whole[0]), _weights(run), strict=True):
+        np.testing.assert_array_equal(one, two)
 
 
 def test_a_finished_run_is_not_trained_again(source, settings, whole):

@@ -66,6 +66,25 @@ def test_the_model_is_where_tfx_looks_for_it_with_all_that_belongs_to_it(done):
     assert json.loads((extra / "provenance.json").read_text())["fingerprint"] == "abc"
 
 
+def test_the_model_carries_what_another_run_can_begin_with(done, settings):
+    """The weights and averages of the run's last checkpoint, bit for bit, and no optimizer."""
+    (run,) = (done / "runs").iterdir()
+    readers = [
+        tf.train.load_checkpoint(str(path))
+        for path in (
+            run / "checkpoints" / "ckpt-16",
+            done / "model" / "Format-Serving" / "assets.extra" / "training" / "weights",
+        )
+    ]
+    variables = [
+        set(reader.get_variable_to_shape_map()) - {"_CHECKPOINTABLE_OBJECT_GRAPH"} for reader in readers
+    ]
+    assert {name.partition("/")[0] for name in variables[1]} == {"networks", "averages"}
+    assert variables[1] == {name for name in variables[0] if "_optimizer/" not in name}
+    for name in variables[1]:
+        assert (readers[0].get_tensor(name) == readers[1].get_tensor(name)).all()
+
+
 def test_the_run_outlives_the_attempt_and_is_in_the_artifact(done):
     (run,) = (done / "runs").iterdir()
     for folder in (run, done / "model_run"):
