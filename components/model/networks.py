@@ -11,6 +11,7 @@ images, scores and codes come out as float32.
 """
 
 import dataclasses
+from collections.abc import Callable
 
 import keras
 import tensorflow as tf
@@ -50,12 +51,29 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
-class _Builder:
-    """Makes the layers of one network the way the settings say."""
+Activation = Callable[[tf.Tensor], tf.Tensor]
 
-    def __init__(self, settings: NetworkSettings, data_format: str) -> None:
-        self.settings, self.data_format = settings, data_format
+
+class _Builder:
+    """Makes the layers and activations of the networks the way the settings say."""
+
+    def __init__(self, settings: NetworkSettings, data_format: str, jit_chains: bool) -> None:
+        self.settings, self.data_format, self._jit_chains = settings, data_format, jit_chains
         self.maps = settings.feature_maps
+
+    def leaky_relu(self) -> Activation:
+        return self._chain(lambda x: tf.nn.leaky_relu(x, self.settings.leaky_slope))
+
+    def leaky_relu_and_pixel_norm(self) -> Activation:
+        slope, epsilon, axis = (
+            self.settings.leaky_slope,
+            self.settings.epsilon,
+            channel_axis(self.data_format),
+        )
+        return self._chain(lambda x: pixel_norm(tf.nn.leaky_relu(x, slope), epsilon, axis))
+
+    def _chain(self, operations: Activation) -> Activation:
+        return tf.function(operations, jit_compile=True, autograph=False) if self._jit_chains else operations
 
     def conv(
         self,
@@ -95,19 +113,22 @@ class _Builder:
 class Generator(keras.Model):
     """Codes to images: dense -> 4x4 -> convolutions that double the resolution -> linear toRGB."""
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
         super().__init__(name="generator", autocast=False)
+        settings, maps = build.settings, build.maps
         assert settings.latent_size is not None
-        self.settings, self.data_format = settings, data_format
+        self.settings, self.data_format = settings, build.data_format
+        self._activate = build.leaky_relu_and_pixel_norm()
         self.latent_size, self.label_count = settings.latent_size, settings.label_count
         self.code_size = self.latent_size + self.label_count
         self.final_resolution = spec.resolution
-        build, maps = _Builder(settings, data_format), settings.feature_maps
         # The gain follows the original: He's, divided by 4.
         self.dense = build.dense(
             self.code_size, maps(4) * 16, gain=HE_GAIN / 4, use_bias=False, name="4x4_dense"
         )
-        self.dense_bias = ChannelBias(maps(4), data_format, name="4x4_bias") if settings.use_bias else None
+        self.dense_bias = (
+            ChannelBias(maps(4), self.data_format, name="4x4_bias") if settings.use_bias else None
+        )
         self.conv = build.conv(maps(4), maps(4), name="4x4_conv")
         self.to_rgb = {"4": build.conv(maps(4), spec.channels, "4x4_to_rgb", kernel_size=1, gain=1.0)}
         self.blocks: dict[str, list[EqualizedConv2D]] = {}
@@ -150,24 +171,14 @@ class Generator(keras.Model):
             images = _to_channels_last(images)
         return tf.cast(images, tf.float32)
 
-    def _activate(self, x: tf.Tensor) -> tf.Tensor:
-        x = tf.nn.leaky_relu(x, self.settings.leaky_slope)
-        return pixel_norm(x, self.settings.epsilon, channel_axis(self.data_format))
-
 
 class ConvolutionalTrunk(keras.layers.Layer):
     """Images to 4x4 feature maps: what discriminator and encoder have in common."""
 
-    def __init__(
-        self,
-        settings: NetworkSettings,
-        spec: ImageSpec,
-        data_format: str = CHANNELS_LAST,
-        **kwargs: object,
-    ) -> None:
+    def __init__(self, build: _Builder, spec: ImageSpec, **kwargs: object) -> None:
         super().__init__(autocast=False, **kwargs)
-        self.slope, self.data_format = settings.leaky_slope, data_format
-        build, maps = _Builder(settings, data_format), settings.feature_maps
+        maps, self.data_format = build.maps, build.data_format
+        self._activate = build.leaky_relu()
         self.from_rgb: dict[str, EqualizedConv2D] = {}
         self.blocks: dict[str, list[EqualizedConv2D]] = {}
         for resolution in resolutions_up_to(spec.resolution):
@@ -209,18 +220,16 @@ class ConvolutionalTrunk(keras.layers.Layer):
             images = _to_channels_first(images)
         return self._activate(self.from_rgb[str(resolution)](images))
 
-    def _activate(self, x: tf.Tensor) -> tf.Tensor:
-        return tf.nn.leaky_relu(x, self.slope)
-
 
 class Discriminator(keras.Model):
     """Images to one score each, higher = more real (a critic: no sigmoid), and to label logits."""
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
         super().__init__(name="discriminator", autocast=False)
-        self.settings, self.data_format = settings, data_format
-        build, maps = _Builder(settings, data_format), settings.feature_maps
-        self.trunk = ConvolutionalTrunk(settings, spec, data_format, name="trunk")
+        settings, maps = build.settings, build.maps
+        self.settings, self.data_format = settings, build.data_format
+        self._activate = build.leaky_relu()
+        self.trunk = ConvolutionalTrunk(build, spec, name="trunk")
         self.conv = build.conv(maps(4) + 1, maps(4), "4x4_conv")
         self.dense = build.dense(maps(4) * 16, maps(2), "4x4_dense")
         self.score = build.dense(maps(2), 1 + settings.label_count, "score", gain=1.0)
@@ -243,8 +252,8 @@ class Discriminator(keras.Model):
         settings = self.settings
         x = self.trunk(images, alpha=alpha)
         x = minibatch_stddev(x, settings.minibatch_stddev_group, parts, settings.epsilon, self.data_format)
-        x = tf.nn.leaky_relu(self.conv(x), settings.leaky_slope)
-        x = tf.nn.leaky_relu(self.dense(_flattened(x, self.data_format)), settings.leaky_slope)
+        x = self._activate(self.conv(x))
+        x = self._activate(self.dense(_flattened(x, self.data_format)))
         outputs = self.score(tf.cast(x, tf.float32))
         return outputs[:, 0], outputs[:, 1:]
 
@@ -257,12 +266,13 @@ class Encoder(keras.Model):
     output of a LeakyReLU can hardly be negative as half of a normal latent is.
     """
 
-    def __init__(self, settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> None:
+    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
         super().__init__(name="encoder", autocast=False)
+        settings, maps = build.settings, build.maps
         assert settings.latent_size is not None
-        self.slope, self.data_format = settings.leaky_slope, data_format
-        build, maps = _Builder(settings, data_format), settings.feature_maps
-        self.trunk = ConvolutionalTrunk(settings, spec, data_format, name="trunk")
+        self.data_format = build.data_format
+        self._activate = build.leaky_relu()
+        self.trunk = ConvolutionalTrunk(build, spec, name="trunk")
         self.conv = build.conv(maps(4), maps(4), "4x4_conv")
         self.dense = build.dense(maps(4) * 16, maps(2), "4x4_dense")
         self.latent = build.dense(maps(2), settings.latent_size + settings.label_count, "latent", gain=1.0)
@@ -274,8 +284,8 @@ class Encoder(keras.Model):
 
     def features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the activations before the last layer, float [N, feature_maps(2)]."""
-        x = tf.nn.leaky_relu(self.conv(self.trunk(images, alpha=alpha)), self.slope)
-        x = tf.nn.leaky_relu(self.dense(_flattened(x, self.data_format)), self.slope)
+        x = self._activate(self.conv(self.trunk(images, alpha=alpha)))
+        x = self._activate(self.dense(_flattened(x, self.data_format)))
         return tf.cast(x, tf.float32)
 
 
@@ -297,7 +307,9 @@ class Networks:
             own.assign(other.numpy())
 
 
-def build_networks(settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST) -> Networks:
+def build_networks(
+    settings: NetworkSettings, spec: ImageSpec, data_format: str = CHANNELS_LAST, jit_chains: bool = False
+) -> Networks:
     """Creates the networks with all weights of all resolutions.
 
     Initial values come from Keras' global random state: `keras.utils.set_random_seed` fixes them.
@@ -306,13 +318,10 @@ def build_networks(settings: NetworkSettings, spec: ImageSpec, data_format: str 
         settings: Widths and shape.
         spec: Final resolution and channels.
         data_format: Of the feature maps inside; images are [N, H, W, C] in any case.
+        jit_chains: Compile the activations with XLA, LeakyReLU and pixel norm as one.
     """
-    settings = settings.for_resolution(spec.resolution)
-    return Networks(
-        Generator(settings, spec, data_format),
-        Discriminator(settings, spec, data_format),
-        Encoder(settings, spec, data_format),
-    )
+    build = _Builder(settings.for_resolution(spec.resolution), data_format, jit_chains)
+    return Networks(Generator(build, spec), Discriminator(build, spec), Encoder(build, spec))
 
 
 def make_codes(latents: tf.Tensor, labels: tf.Tensor, label_count: int) -> tf.Tensor:

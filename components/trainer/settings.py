@@ -192,7 +192,8 @@ class ExecutionSettings:
         precision: What convolutions compute in: "float32", "bfloat16" or "float16" (with loss scaling).
             Weights, losses and optimizers are float32 in any case.
         data_format: "channels_last", or "channels_first" for GPUs that prefer it.
-        jit_chains: Compile the small pointwise chains between convolutions with XLA.
+        jit_chains: Compile the activations between convolutions with XLA; made for bfloat16 on CPUs, whose
+            own operations are slow there.
         deterministic: Equal runs end in equal bits: deterministic operations and one thread each.
         tpu_address: Name or grpc:// address of the TPU; "" for the one of this machine.
         tpu_zone: Zone of a TPU given by name.

@@ -44,15 +44,15 @@ class TrainingState:
 def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     """Creates networks, averages and optimizers; call it inside the strategy's scope."""
     keras.utils.set_random_seed(settings.seed)
-    data_format = settings.execution.data_format
-    networks = build_networks(settings.networks, spec, data_format)
-    averages = build_networks(settings.networks, spec, data_format)
+    execution = settings.execution
+    networks = build_networks(settings.networks, spec, execution.data_format, execution.jit_chains)
+    averages = build_networks(settings.networks, spec, execution.data_format)
     averages.assign(networks)
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
         adam = settings.optimizer
         optimizer = keras.optimizers.Adam(adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon)
-        if settings.execution.precision == "float16":
+        if execution.precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(getattr(networks, name).trainable_variables)
         optimizers[name] = optimizer
