@@ -78,7 +78,7 @@ def _proofs() -> dict[str, list[str]]:
 
 PROOFS = _proofs()
 AWAITED = {
-    *("warm_start", "checkpoints.rollbacks", "checkpoints.rollback_factor", "execution.jit_chains"),
+    *("execution.jit_chains",),
     *("execution.tpu_address", "execution.tpu_zone", "execution.tpu_project"),
 }
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.errors import SettingsError, Terminated, UserError
 from proganomaly.pipeline import cli
 from proganomaly.pipeline.commands.parser import make_parser
 
@@ -135,13 +135,17 @@ def test_own_mistakes_keep_their_traceback(command):
         cli.main(["probe"])
 
 
-def test_interruption(command, capsys):
+@pytest.mark.parametrize(
+    ("ending", "exit_code", "word"),
+    [(KeyboardInterrupt, 130, "interrupted"), (Terminated, 143, "terminated")],
+)
+def test_interruption(command, capsys, ending, exit_code, word):
     def interrupted(words):
-        raise KeyboardInterrupt
+        raise ending
 
     command(interrupted)
-    assert cli.main(["probe"]) == 130
-    assert error_line(capsys) == "proganomaly probe: interrupted"
+    assert cli.main(["probe"]) == exit_code
+    assert error_line(capsys) == f"proganomaly probe: {word}"
 
 
 def test_a_reader_that_goes_away_is_no_error(tmp_path):

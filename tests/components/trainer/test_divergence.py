@@ -78,6 +78,7 @@ def run(tiny, source, tmp_path):
     return run_with
 
 
+@pytest.mark.option("checkpoints.rollback_factor")
 def test_after_one_nan_the_run_goes_back_and_finishes_with_a_lower_rate(steps, run, tmp_path):
     steps.spoil_at, steps.spoil_times = 48, 1
     (line,) = run()
@@ -95,6 +96,7 @@ def test_after_one_nan_the_run_goes_back_and_finishes_with_a_lower_rate(steps, r
     assert stored == {"rollbacks": 1, "rate_factor": 0.5}
 
 
+@pytest.mark.option("checkpoints.rollbacks")
 def test_a_run_that_always_diverges_stops_and_keeps_its_checkpoint(steps, run, tiny, tmp_path):
     steps.spoil_at, steps.spoil_times = 48, 1000
     with pytest.raises(
@@ -130,6 +132,7 @@ def test_without_a_checkpoint_the_run_begins_anew_from_its_seed(steps, run, tmp_
     assert (tmp_path / "checkpoints").exists() is not bool(changes)
 
 
+@pytest.mark.option("optimizer.learning_rates")
 def test_rates_by_resolution_hold_after_a_restart_too(steps, run):
     rates = {"learning_rate": 0.25, "learning_rates": {8: 0.5}}
     steps.spoil_at, steps.spoil_times = 80, 1
@@ -147,6 +150,7 @@ def test_growth_resets_the_optimizers_or_not(steps, run, reset, moments):
     assert [entry[3] for entry in steps.log] == moments
 
 
+@pytest.mark.option("logging.verbosity")
 def test_lines_are_filtered_by_their_severity(steps, run):
     said = {level: run(logging={"verbosity": level}) for level in ("DEBUG", "INFO", "WARNING")}
     assert said["WARNING"] == []

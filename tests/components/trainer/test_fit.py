@@ -1,15 +1,21 @@
 """What does not fit together is refused before any training; runs are named by what decides them."""
 
 import dataclasses
+import os
+import signal
+from types import SimpleNamespace
 
 import pytest
+import tensorflow as tf
 
-from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.errors import SettingsError, Terminated, UserError
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.settings import ScoringSettings
-from proganomaly.components.trainer import fit
+from proganomaly.components.trainer import export, fit
 from proganomaly.components.trainer.dataset import PyramidSource
 from proganomaly.components.trainer.fit import fit_model, run_key
+from proganomaly.components.trainer.loop import TrainedRun
+from proganomaly.components.trainer.step import create_state
 
 SPEC = ImageSpec(8, 1)
 
@@ -72,6 +78,49 @@ def test_maps_cannot_be_finer_than_the_images(refused, tiny):
     settings = tiny.settings(scoring=ScoringSettings(map_resolutions=(8, 16)))
     with pytest.raises(SettingsError, match=r"^map_resolutions must be at most .* 8; received 16$"):
         refused(settings=settings)
+
+
+@pytest.mark.parametrize("moment", ["fit", "export"])
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_a_stop_asked_for_during_fit_and_export_leaves_no_half_model(
+    tiny, folder, tmp_path, monkeypatch, moment, number
+):
+    """The networks are saved by then; what is begun is tidied away."""
+    workers = SimpleNamespace(is_chief=True, wait=lambda: None)
+    run = TrainedRun(create_state(tiny.settings(), SPEC), 8, 0.0, workers)
+    monkeypatch.setattr(fit, "train", lambda *_: run)
+    if moment == "fit":
+        place, name = export.AnomalyScorer, "fit"
+    else:
+        # The model stands beside its place already.
+        place, name = export, "write_weights"
+        monkeypatch.setattr(export.AnomalyScorer, "fit", lambda *_: None)
+        monkeypatch.setattr(export.AnomalyScorer, "calibrate", lambda *_: None)
+        monkeypatch.setattr(export, "ServingModel", lambda _: SimpleNamespace(signatures=dict))
+        monkeypatch.setattr(export.tf.saved_model, "save", lambda _, beside, signatures: os.makedirs(beside))
+    monkeypatch.setattr(place, name, lambda *_: os.kill(os.getpid(), number))
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "old").touch()
+    source = PyramidSource(folder)
+    with pytest.raises(Terminated if number == signal.SIGTERM else KeyboardInterrupt):
+        fit_model(source, source, SPEC, tiny.settings(), f"{tmp_path}/run", f"{tmp_path}/model", {}, print)
+    assert [path.relative_to(tmp_path).name for path in sorted(tmp_path.rglob("*"))] == ["model", "old"]
+
+
+def test_a_model_folder_that_cannot_be_written_to_is_named(tiny, folder, tmp_path, monkeypatch):
+    state = create_state(tiny.settings(), SPEC)
+    workers = SimpleNamespace(is_chief=True, wait=lambda: None)
+    monkeypatch.setattr(fit, "train", lambda *_: TrainedRun(state, 8, 0.0, workers))
+    monkeypatch.setattr(export.AnomalyScorer, "fit", lambda *_: None)
+    monkeypatch.setattr(export.AnomalyScorer, "calibrate", lambda *_: None)
+    monkeypatch.setattr(export, "ServingModel", lambda _: tf.Module())
+    monkeypatch.setattr(tf.Module, "signatures", lambda _: {}, raising=False)
+    (tmp_path / "file").touch()
+    source = PyramidSource(folder)
+    with pytest.raises(
+        UserError, match=r"^the model folder .*file/model cannot be written to: .*; the run's ch"
+    ):
+        fit_model(source, source, SPEC, tiny.settings(), str(tmp_path), f"{tmp_path}/file/model", {}, print)
 
 
 def test_a_run_is_named_by_images_settings_and_code(tiny, folder, tmp_path):

@@ -6,7 +6,8 @@ import threading
 
 import pytest
 
-from proganomaly.components.trainer.interruption import Interruption
+from proganomaly.components.errors import Terminated
+from proganomaly.components.trainer.interruption import Interruption, terminable
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
@@ -19,6 +20,38 @@ def test_a_first_signal_is_remembered_a_second_one_interrupts(number):
         with pytest.raises(KeyboardInterrupt):
             os.kill(os.getpid(), number)
     assert signal.getsignal(number) is before
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_work_that_leaves_nothing_half_done_is_interrupted_at_once(number):
+    with Interruption() as interruption:
+        with pytest.raises(KeyboardInterrupt), interruption.at_once():
+            os.kill(os.getpid(), number)
+        os.kill(os.getpid(), number)
+        assert interruption.number == number
+        with pytest.raises(KeyboardInterrupt), interruption.at_once():
+            pytest.fail("the run was asked to stop before")
+
+
+@pytest.mark.parametrize(
+    ("number", "ending"), [(signal.SIGINT, KeyboardInterrupt), (signal.SIGTERM, Terminated)]
+)
+def test_a_run_ends_as_it_was_asked_to(number, ending):
+    Interruption.end(0)
+    with pytest.raises(KeyboardInterrupt) as raised:
+        Interruption.end(number)
+    assert raised.type is ending
+
+
+def test_sigterm_tidies_up():
+    before = signal.getsignal(signal.SIGTERM)
+    tidied = []
+    with pytest.raises(Terminated), terminable():
+        try:
+            os.kill(os.getpid(), signal.SIGTERM)
+        finally:
+            tidied.append(True)
+    assert tidied and signal.getsignal(signal.SIGTERM) is before
 
 
 def test_handlers_come_back_after_an_error():

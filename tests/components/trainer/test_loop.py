@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 
-from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.errors import SettingsError, Terminated, UserError
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.trainer import loop
 from proganomaly.components.trainer.dataset import PyramidSource
@@ -159,6 +159,19 @@ def test_a_stop_asked_for_while_the_last_pictures_are_written_is_not_lost(
     with pytest.raises(KeyboardInterrupt):
         train(source, SPEC, settings, str(tmp_path), Stopped())
     assert (tmp_path / "checkpoints" / f"ckpt-{TOTAL}.index").exists()
+
+
+def test_a_stop_asked_for_during_the_first_step_comes_after_it(source, settings, tmp_path, monkeypatch):
+    """The first step of a stage is traced, which takes a while."""
+
+    def step(batch, images_seen):
+        os.kill(os.getpid(), signal.SIGTERM)
+        return {"loss/generator": tf.constant(1.0)}
+
+    monkeypatch.setattr(loop, "make_step", lambda *_: step)
+    with pytest.raises(Terminated):
+        train(source, SPEC, settings, str(tmp_path), Stopped())
+    assert {path.stem for path in (tmp_path / "checkpoints").glob("*.json")} == {"ckpt-8"}
 
 
 def test_settings_and_data_that_do_not_fit_are_refused_before_training(source, tiny, tmp_path):

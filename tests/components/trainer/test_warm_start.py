@@ -135,6 +135,7 @@ def begun(monkeypatch, source, tmp_path):
     return begin
 
 
+@pytest.mark.option("warm_start")
 def test_a_run_begins_at_any_resolution_and_goes_on_from_its_own_checkpoint(tiny, begun, saved, tmp_path):
     settings = tiny.settings({"initial_resolution": 8}, warm_start=f"{saved}/model")
     images_seen, state = begun(settings)
