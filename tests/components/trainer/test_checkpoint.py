@@ -105,6 +105,21 @@ def test_what_was_saved_comes_back(state, begin, saved):
         assert (np.array(variable) == 64).all()
 
 
+def test_the_loss_scale_of_float16_comes_back(tiny, tmp_path):
+    settings = tiny.settings(execution={"precision": "float16"})
+    state = create_state(settings, SPEC)
+    checkpoint = RunCheckpoint(state, str(tmp_path), settings, SPEC, Reporter(print, "INFO"))
+    optimizer = state.optimizers["generator"]
+    variables = (optimizer.dynamic_scale, optimizer.step_counter, optimizer.inner_optimizer.iterations)
+    for variable in variables:
+        variable.assign(12)
+    checkpoint.save(8, 4)
+    for variable in variables:
+        variable.assign(0)
+    assert checkpoint.restore() == 8
+    assert [int(variable) for variable in variables] == [12, 12, 12]
+
+
 def test_nothing_saved_is_nothing_seen(begin, tmp_path):
     assert begin(tmp_path / "none")[0].restore() == 0
 

@@ -1,5 +1,6 @@
 """Whole runs: one without a stop, and the same one stopped in every way: the weights must be the same."""
 
+import errno
 import json
 import os
 import re
@@ -172,6 +173,24 @@ def test_a_stop_asked_for_during_the_first_step_comes_after_it(source, settings,
     with pytest.raises(Terminated):
         train(source, SPEC, settings, str(tmp_path), Stopped())
     assert {path.stem for path in (tmp_path / "checkpoints").glob("*.json")} == {"ckpt-8"}
+
+
+def test_a_run_folder_that_cannot_be_written_to_is_named(source, settings, tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=r"^the run folder .*file/run cannot be written to: \S+"):
+        train(source, SPEC, settings, f"{tmp_path}/file/run", Stopped())
+
+    def tick(*_):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    losses = {"loss/generator": tf.constant(1.0)}
+    monkeypatch.setattr(loop, "make_step", lambda *_: lambda *_: losses)
+    monkeypatch.setattr(loop.RunSummaries, "tick", tick)
+    full = (
+        rf"^the run folder {tmp_path}/full cannot be written to: .*No space left on device; its checkpoints"
+    )
+    with pytest.raises(UserError, match=full):
+        train(source, SPEC, settings, f"{tmp_path}/full", Stopped())
 
 
 def test_settings_and_data_that_do_not_fit_are_refused_before_training(source, tiny, tmp_path):
