@@ -144,6 +144,7 @@ def test_rates_by_resolution_hold_after_a_restart_too(steps, run):
     assert [entry[:2] for entry in steps.log] == [(80, 0.5), (88, 0.5), (96, 0.5), (104, 0.5)]
 
 
+@pytest.mark.option("optimizer.reset_at_growth")
 @pytest.mark.parametrize(("reset", "moments"), [(True, [*range(4), *range(10)]), (False, [*range(14)])])
 def test_growth_resets_the_optimizers_or_not(steps, run, reset, moments):
     run(optimizer={"reset_at_growth": reset})

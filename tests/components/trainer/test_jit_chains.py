@@ -11,6 +11,7 @@ from proganomaly.components.trainer.step import create_state, make_step
 STAGE = Stage(8, fading=True, start=0, end=64, batch_size=4)
 
 
+@pytest.mark.option("execution.jit_chains")
 @pytest.mark.parametrize(("precision", "tolerance"), [("float32", 1e-4), ("bfloat16", 0.1)])
 def test_jitted_chains_give_the_same_losses_penalty_and_gradients(tiny, precision, tolerance):
     """The gradient penalty and D's gradient norm stand for the gradients of gradients."""

@@ -11,8 +11,6 @@ from proganomaly.components.model.layers import EqualizedConv2D
 from proganomaly.components.model.networks import Discriminator
 from proganomaly.components.trainer import step as step_module
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
-from proganomaly.components.trainer.loop import train
-from proganomaly.components.trainer.report import Reporter
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import DataSettings, OptimizerSettings
 from proganomaly.components.trainer.step import create_state, make_step
@@ -99,22 +97,6 @@ def test_three_updates_are_those_of_adam_by_hand(tiny, changes):
             np.testing.assert_allclose(variable, value, atol=2e-5)
 
 
-@pytest.mark.option("optimizer.reset_at_growth", "optimizer.learning_rates")
-@pytest.mark.parametrize("reset, iterations", [(True, 2), (False, 3)])
-def test_growing_resets_adam_and_changes_its_rate_as_asked(tiny, source, tmp_path, reset, iterations):
-    """One step at 4 pixels, one fading in 8, one at 8: with a reset, two since the last growth."""
-    optimizer = {"reset_at_growth": reset, "learning_rates": {8: 0.0123}}
-    settings = tiny.settings(
-        {"stable_images": 8, "fading_images": 8, "final_images": 8},
-        optimizer=optimizer,
-        execution={"mode": "eager"},
-        logging={"images_per_tick": 1000, "images_per_snapshot": 1000},
-    )
-    optimizers = train(source, ImageSpec(8, 1), settings, str(tmp_path), lambda line: None).state.optimizers
-    assert {int(adam.iterations) for adam in optimizers.values()} == {iterations}
-    assert [float(adam.learning_rate) for adam in optimizers.values()] == [pytest.approx(0.0123)] * 3
-
-
 @pytest.mark.option("execution.mode")
 def test_a_step_is_the_same_in_every_mode_and_traced_once_or_never(statistics, monkeypatch):
     made = []
@@ -146,18 +128,6 @@ def test_a_buffer_of_one_record_leaves_the_order_of_the_file(source):
     # With a buffer of four, image number n comes three places early at most.
     assert all(number <= place + 3 for place, number in enumerate(few)) and few != sorted(few)
     assert any(number > place + 3 for place, number in enumerate(many))
-
-
-@pytest.mark.option("logging.verbosity")
-@pytest.mark.parametrize(
-    "verbosity, printed", [("DEBUG", 3), ("INFO", 2), ("WARNING", 1), ("ERROR", 0), ("CRITICAL", 0)]
-)
-def test_lines_less_severe_than_asked_for_are_not_printed(verbosity, printed):
-    lines: list[str] = []
-    reporter = Reporter(lines.append, verbosity)
-    for say in (reporter.warning, reporter.info, reporter.debug):
-        say(say.__name__)
-    assert lines == ["warning: warning", "info", "debug"][:printed]
 
 
 @pytest.mark.option("losses.concatenated")

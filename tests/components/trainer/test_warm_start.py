@@ -70,6 +70,7 @@ def load(tiny):
     return load_from
 
 
+@pytest.mark.option("warm_start")
 @pytest.mark.parametrize("kind", KINDS)
 def test_weights_and_averages_come_from_every_kind_of_source_and_optimizers_are_new(load, saved, kind):
     state, lines = load(f"{saved}/{kind}")
