@@ -1,17 +1,20 @@
 # Every target works in a fresh clone: what is missing is made first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo test pytest lint style types layers format lock clean
+.PHONY: help demo bench-train test pytest lint style types layers format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
 
 help: ## Show this list
-	@awk -F ':.*## ' '/^[a-z.]+:.*## / { printf "  make %-8s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
+	@awk -F ':.*## ' '/^[a-z.-]+:.*## / { printf "  make %-11s %s\n", $$1, $$2 }' $(MAKEFILE_LIST)
 
 demo: $(INSTALLED) ## Run the whole pipeline on photographs of brick: data, training, report, pushed model
 	$(BIN)/proganomaly dataset texture data/brick
 	$(BIN)/proganomaly run --config pipeline/presets/demo.yaml
+
+bench-train: $(INSTALLED) ## Measure the training step beside the machine's ceilings, about 6 minutes
+	$(BIN)/python benchmarks/bench_train.py
 
 test: lint pytest ## Run all checks: style, types, import layers, tests
 

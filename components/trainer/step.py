@@ -130,7 +130,7 @@ def make_step(
             return run
         # Several replicas exchange gradients, which XLA cannot on CPUs: there `Updates` compiles its passes.
         jit = settings.execution.mode == "xla" and strategy.num_replicas_in_sync == 1
-        return tf.function(run, jit_compile=jit or None)
+        return tf.function(run, jit_compile=jit or None, autograph=False)
 
     def step(batch: Batch, images_seen: int) -> dict[str, tf.Tensor]:
         # Tensors, since a Python number would trace the function anew for each value.

@@ -57,7 +57,9 @@ class Updates:
         self._losses, self._resolution = settings.losses, stage.resolution
         self._precision = tf.as_dtype(settings.execution.precision)
         jit = settings.execution.mode == "xla" and replicas > 1
-        compile_pass: Callable = functools.partial(tf.function, jit_compile=True) if jit else _as_it_is
+        compile_pass: Callable = (
+            functools.partial(tf.function, jit_compile=True, autograph=False) if jit else _as_it_is
+        )
         self._discriminator = compile_pass(self._discriminator_pass)
         self._generator = compile_pass(self._generator_pass)
         self._encoder = compile_pass(self._encoder_pass)
