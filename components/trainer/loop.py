@@ -2,6 +2,7 @@
 
 import contextlib
 import dataclasses
+import gc
 import os
 import time
 
@@ -87,8 +88,11 @@ def train(
             except Diverged as symptom:
                 # Going back is going on anew: from the last checkpoint, or from the seed if there is none.
                 rollbacks.roll_back(symptom, reporter)
+                del run
             else:
                 return TrainedRun(run.state, run.images_seen, time.monotonic() - started, workers)
+            # Variables and graphs refer to each other: the next ones need their memory.
+            gc.collect()
 
 
 class _Run:
