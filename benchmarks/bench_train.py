@@ -232,7 +232,7 @@ def _common_columns(scale: Scale) -> dict:
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
         text=True,
-        cwd=RESULTS.parent,
+        cwd=RESULTS.parents[1],
         check=False,
     )
     return {

@@ -17,6 +17,7 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import Networks, build_networks
 from proganomaly.components.trainer import schedule
 from proganomaly.components.trainer.distribution import replica_indices
+from proganomaly.components.trainer.optimizer import FusedAdam
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.components.trainer.updates import Updates
@@ -51,7 +52,7 @@ def create_state(settings: TrainerSettings, spec: ImageSpec) -> TrainingState:
     optimizers = {}
     for name in ("generator", "discriminator", "encoder"):
         adam = settings.optimizer
-        optimizer = keras.optimizers.Adam(adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon)
+        optimizer = FusedAdam(adam.learning_rate, adam.beta1, adam.beta2, adam.epsilon)
         if execution.precision == "float16":
             optimizer = keras.optimizers.LossScaleOptimizer(optimizer)
         optimizer.build(getattr(networks, name).trainable_variables)
@@ -179,5 +180,6 @@ class ReplicaRandom:
 
 
 def _update_averages(state: TrainingState, decay: tf.Tensor) -> None:
-    for value, average in zip(state.networks.variables(), state.averages.variables(), strict=True):
+    for new, old in zip(state.networks.variables(), state.averages.variables(), strict=True):
+        value, average = new.value, old.value
         average.assign(value + (average - value) * decay)
