@@ -42,7 +42,7 @@ def _moved(before, after) -> bool:
 
 
 def _latents(stream: int, size: int = 8) -> tf.Tensor:
-    draw = ReplicaRandom(1, tf.constant(IMAGES_SEEN, tf.int64), 8, 8)
+    draw = ReplicaRandom(1, tf.constant(IMAGES_SEEN, tf.int64), np.arange(8)[None])
     return draw.normal(stream, [size])
 
 
