@@ -215,6 +215,8 @@ class ExecutionSettings:
         check_choice("mode", self.mode, MODES)
         check_choice("precision", self.precision, PRECISIONS)
         check_choice("data_format", self.data_format, DATA_FORMATS)
+        if self.strategy == "tpu" and self.mode == "eager":
+            raise SettingsError("mode must be graph or xla with strategy tpu; received 'eager'")
 
 
 @dataclasses.dataclass(frozen=True)
