@@ -84,10 +84,6 @@ def _proofs() -> dict[str, list[str]]:
 
 
 PROOFS = _proofs()
-AWAITED = {
-    *("execution.jit_chains",),
-    *("execution.tpu_address", "execution.tpu_zone", "execution.tpu_project"),
-}
 
 
 def test_the_table_has_every_setting_and_no_other():
@@ -115,7 +111,7 @@ def test_words_of_the_command_line_have_the_defaults_of_its_help(capsys):
         assert ("required" if default == "required" else f"default: {default}") in description[1]
 
 
-@pytest.mark.parametrize("name", sorted(set(SETTINGS) - AWAITED))
+@pytest.mark.parametrize("name", SETTINGS)
 def test_every_setting_is_proven_by_a_test(name):
     assert PROOFS.get(name), f'no test carries @pytest.mark.option("{name}")'
 
