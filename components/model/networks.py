@@ -11,20 +11,18 @@ images, scores and codes come out as float32.
 """
 
 import dataclasses
-from collections.abc import Callable
 
 import keras
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.layer_builder import LayerBuilder
 from proganomaly.components.model.layers import (
     CHANNELS_FIRST,
     CHANNELS_LAST,
     HE_GAIN,
     ChannelBias,
     EqualizedConv2D,
-    EqualizedDense,
-    channel_axis,
     downscale2d,
     lerp,
     minibatch_stddev,
@@ -51,69 +49,10 @@ def to_uint8(images: tf.Tensor) -> tf.Tensor:
     return tf.cast(tf.clip_by_value(tf.round((images + 1.0) * 127.5), 0.0, 255.0), tf.uint8)
 
 
-Activation = Callable[[tf.Tensor], tf.Tensor]
-
-
-class _Builder:
-    """Makes the layers and activations of the networks the way the settings say."""
-
-    def __init__(self, settings: NetworkSettings, data_format: str, jit_chains: bool) -> None:
-        self.settings, self.data_format, self._jit_chains = settings, data_format, jit_chains
-        self.maps = settings.feature_maps
-
-    def leaky_relu(self) -> Activation:
-        return self._chain(lambda x: tf.nn.leaky_relu(x, self.settings.leaky_slope))
-
-    def leaky_relu_and_pixel_norm(self) -> Activation:
-        slope, epsilon, axis = (
-            self.settings.leaky_slope,
-            self.settings.epsilon,
-            channel_axis(self.data_format),
-        )
-        return self._chain(lambda x: pixel_norm(tf.nn.leaky_relu(x, slope), epsilon, axis))
-
-    def _chain(self, operations: Activation) -> Activation:
-        return tf.function(operations, jit_compile=True, autograph=False) if self._jit_chains else operations
-
-    def conv(
-        self,
-        inputs: int,
-        filters: int,
-        name: str,
-        kernel_size: int = 3,
-        gain: float = HE_GAIN,
-        scaling: str | None = None,
-    ) -> EqualizedConv2D:
-        return EqualizedConv2D(
-            inputs,
-            filters,
-            kernel_size,
-            gain,
-            scaling,
-            fused_scaling=self.settings.fused_scaling,
-            use_bias=self.settings.use_bias,
-            weight_scaling=self.settings.weight_scaling,
-            data_format=self.data_format,
-            name=name,
-        )
-
-    def dense(
-        self, inputs: int, units: int, name: str, gain: float = HE_GAIN, use_bias: bool = True
-    ) -> EqualizedDense:
-        return EqualizedDense(
-            inputs,
-            units,
-            gain,
-            use_bias=use_bias and self.settings.use_bias,
-            weight_scaling=self.settings.weight_scaling,
-            name=name,
-        )
-
-
 class Generator(keras.Model):
     """Codes to images: dense -> 4x4 -> convolutions that double the resolution -> linear toRGB."""
 
-    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
+    def __init__(self, build: LayerBuilder, spec: ImageSpec) -> None:
         super().__init__(name="generator", autocast=False)
         settings, maps = build.settings, build.maps
         assert settings.latent_size is not None
@@ -175,7 +114,7 @@ class Generator(keras.Model):
 class ConvolutionalTrunk(keras.layers.Layer):
     """Images to 4x4 feature maps: what discriminator and encoder have in common."""
 
-    def __init__(self, build: _Builder, spec: ImageSpec, **kwargs: object) -> None:
+    def __init__(self, build: LayerBuilder, spec: ImageSpec, **kwargs: object) -> None:
         super().__init__(autocast=False, **kwargs)
         maps, self.data_format = build.maps, build.data_format
         self._activate = build.leaky_relu()
@@ -224,7 +163,7 @@ class ConvolutionalTrunk(keras.layers.Layer):
 class Discriminator(keras.Model):
     """Images to one score each, higher = more real (a critic: no sigmoid), and to label logits."""
 
-    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
+    def __init__(self, build: LayerBuilder, spec: ImageSpec) -> None:
         super().__init__(name="discriminator", autocast=False)
         settings, maps = build.settings, build.maps
         self.settings, self.data_format = settings, build.data_format
@@ -266,7 +205,7 @@ class Encoder(keras.Model):
     output of a LeakyReLU can hardly be negative as half of a normal latent is.
     """
 
-    def __init__(self, build: _Builder, spec: ImageSpec) -> None:
+    def __init__(self, build: LayerBuilder, spec: ImageSpec) -> None:
         super().__init__(name="encoder", autocast=False)
         settings, maps = build.settings, build.maps
         assert settings.latent_size is not None
@@ -320,7 +259,7 @@ def build_networks(
         data_format: Of the feature maps inside; images are [N, H, W, C] in any case.
         jit_chains: Compile the activations with XLA, LeakyReLU and pixel norm as one.
     """
-    build = _Builder(settings.for_resolution(spec.resolution), data_format, jit_chains)
+    build = LayerBuilder(settings.for_resolution(spec.resolution), data_format, jit_chains)
     return Networks(Generator(build, spec), Discriminator(build, spec), Encoder(build, spec))
 
 
