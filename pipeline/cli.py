@@ -29,7 +29,7 @@ COMMANDS = {
     ),
     "dataset": (
         "proganomaly.pipeline.commands.dataset",
-        "Make a data set: textures with defects, or one class.",
+        "Make a data set: textures with defects, one class, or one of TensorFlow Datasets.",
     ),
     "config": ("proganomaly.pipeline.commands.config", "Print the resolved settings."),
 }

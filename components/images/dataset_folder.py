@@ -15,7 +15,7 @@ import tensorflow as tf
 from PIL import Image
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.files import write_atomic
+from proganomaly.components.files import require_folder, write_atomic, writing
 
 DONE = "dataset.json"
 UNFINISHED = "dataset.unfinished.json"
@@ -68,7 +68,7 @@ def write_once(
         The number of files written, None when the complete set was there already.
 
     Raises:
-        UserError: the folder holds something else, or a set made with other settings.
+        UserError: the folder cannot be written to, or holds something else or a set made with other settings.
     """
     folder = folder.rstrip("/") or "/"
     if _is_complete(folder, settings):
@@ -76,15 +76,16 @@ def write_once(
     # The first item before the folder: what the settings ask for may not exist.
     remaining = iter(items)
     first = next(remaining)
-    tf.io.gfile.makedirs(folder)
+    require_folder("data set", folder)
     # A crash between this and the end leaves the mark of an unfinished set that may be finished.
-    write_atomic(f"{folder}/{UNFINISHED}", json.dumps({"settings": settings}, sort_keys=True))
-    if tf.io.gfile.exists(f"{folder}/{DONE}"):
-        tf.io.gfile.remove(f"{folder}/{DONE}")
-    files = write(folder, itertools.chain([first], remaining))
-    about = {"settings": settings, "files": files}
-    write_atomic(f"{folder}/{UNFINISHED}", json.dumps(about, sort_keys=True, indent=2) + "\n")
-    tf.io.gfile.rename(f"{folder}/{UNFINISHED}", f"{folder}/{DONE}")
+    with writing(f"the data set folder {folder}", "the same command goes on with it"):
+        write_atomic(f"{folder}/{UNFINISHED}", json.dumps({"settings": settings}, sort_keys=True))
+        if tf.io.gfile.exists(f"{folder}/{DONE}"):
+            tf.io.gfile.remove(f"{folder}/{DONE}")
+        files = write(folder, itertools.chain([first], remaining))
+        about = {"settings": settings, "files": files}
+        write_atomic(f"{folder}/{UNFINISHED}", json.dumps(about, sort_keys=True, indent=2) + "\n")
+        tf.io.gfile.rename(f"{folder}/{UNFINISHED}", f"{folder}/{DONE}")
     return files
 
 

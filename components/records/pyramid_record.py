@@ -23,7 +23,7 @@ _RECORD_SPEC = {
 # A TFRecord is: length (uint64), its checksum (uint32), the content, the content's checksum (uint32).
 _LENGTH_BYTES = 8
 _FRAME_BYTES = _LENGTH_BYTES + 4 + 4
-_UNREADABLE = "{path} is truncated or no uncompressed TFRecord file"
+_UNREADABLE = "{path} is damaged, truncated or no uncompressed TFRecord file"
 _LEVEL_FOLDER = re.compile(r"r(?P<level>\d\d)")
 # Where the prefix is guessed, it ends with a separator, so that `car05-rxx.labels` is no level.
 _LEVEL_FILE = r"(?P<prefix>{prefix})r(?P<level>\d\d)(?P<suffix>(?!\d).*)"
@@ -103,6 +103,25 @@ def read_records(path: str) -> Iterator[bytes]:
         yield from tf.data.TFRecordDataset(path).as_numpy_iterator()
     except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
         raise UserError(_UNREADABLE.format(path=path)) from error
+
+
+def check_records(paths: Sequence[str], resolution: int, channels: int) -> None:
+    """Reads a level to its end.
+
+    Raises:
+        UserError: a file cannot be read to its end, or a record is not of that level.
+    """
+    for path in paths:
+        for number, record in enumerate(read_records(path)):
+            try:
+                shape = read_shape(record)
+            except UserError as error:
+                raise UserError(f"{path}: record {number}: {error}") from error
+            if shape != (channels, resolution, resolution):
+                raise UserError(
+                    f"{path}: record {number} must be of shape {(channels, resolution, resolution)}; "
+                    f"received {shape}"
+                )
 
 
 def count_records(path: str) -> int:

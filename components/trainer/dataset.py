@@ -4,7 +4,9 @@ Every epoch shuffles the files and the records with a seed of its own, so a data
 whole epochs are skipped for nothing, the rest of one by reading over its raw records.
 """
 
-from collections.abc import Callable, Iterator
+import contextlib
+from collections.abc import Callable, Iterable, Iterator
+from typing import TypeVar
 
 import numpy as np
 import tensorflow as tf
@@ -13,6 +15,7 @@ from numpy.typing import NDArray
 from proganomaly.components.errors import UserError
 from proganomaly.components.records.pyramid_labels import read_labels
 from proganomaly.components.records.pyramid_record import (
+    check_records,
     count_records,
     find_levels,
     parse_pyramid_records,
@@ -25,6 +28,8 @@ from proganomaly.components.trainer.settings import DataSettings
 # A folder without splits holds out every fifth image for calibration: the records of the original's files
 # stand in the same order at every resolution, so the index names the image.
 HOLD_OUT_EVERY = 5
+
+_Batch = TypeVar("_Batch")
 
 
 class PyramidSource:
@@ -149,11 +154,27 @@ class PyramidSource:
         """Yields all images once in file order: uint8 [N, resolution, resolution, C]."""
         return self._parsed(self.records(resolution).map(lambda _, record: record), resolution, batch_size)
 
+    def reading(self, resolution: int, batches: Iterable[_Batch]) -> Iterator[_Batch]:
+        """Yields the batches of a level.
+
+        Raises:
+            UserError: a file cannot be read to its end, or a record is not of that level.
+        """
+        try:
+            yield from batches
+        except tf.errors.OpError as error:
+            # TensorFlow names neither the file nor the record: they are read once more to find them.
+            with contextlib.suppress(tf.errors.OpError):
+                check_records(self.files(resolution), resolution, self.channels)
+            reason = str(error.message).splitlines()[0].rpartition("}} ")[2]
+            raise UserError(
+                f"the level of {resolution} pixels in {self.folder} cannot be read: {reason}"
+            ) from error
+
     def _parsed(self, records: tf.data.Dataset, resolution: int, batch_size: int) -> Iterator[np.ndarray]:
         batches = records.batch(batch_size)
-        yield from batches.map(
-            lambda serialized: parse_pyramid_records(serialized, resolution, self.channels)
-        ).as_numpy_iterator()
+        parsed = batches.map(lambda serialized: parse_pyramid_records(serialized, resolution, self.channels))
+        yield from self.reading(resolution, parsed.as_numpy_iterator())
 
     def _flat_map(
         self,

@@ -96,7 +96,8 @@ def fit_model(
     if calibration.images < MINIMUM_CALIBRATION_IMAGES:
         raise UserError(
             f"calibration needs at least {MINIMUM_CALIBRATION_IMAGES} held-out normal images; received "
-            f"{calibration.images}: add normal images, or raise ingest.calibration_share"
+            f"{calibration.images}: add normal images, or have `proganomaly run` hold out more of them "
+            "(ingest.calibration_share)"
         )
     first = settings.schedule.initial_resolution
     grown = [level for level in resolutions_up_to(spec.resolution) if level >= first]

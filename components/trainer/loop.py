@@ -184,7 +184,8 @@ class _Run:
     def _train_stage(self, stage: Stage, interruption: Interruption) -> None:
         step = make_step(self.state, self._settings, stage, self._strategy)
         began, traced = time.monotonic(), False
-        for batch in _batches(self._source, self._settings, stage, self.images_seen, self._strategy):
+        batches = _batches(self._source, self._settings, stage, self.images_seen, self._strategy)
+        for batch in self._source.reading(stage.resolution, batches):
             self._terms |= step(batch, self.images_seen)
             self.images_seen += stage.batch_size
             if not traced:

@@ -248,7 +248,8 @@ class CheckpointSettings:
         check_range("keep", self.keep, minimum=1)
         if not self.prefix or not self.prefix.replace("-", "_").isidentifier():
             raise SettingsError(
-                f"prefix must be letters, digits, - and _, first a letter; received {self.prefix!r}"
+                "checkpoints.prefix must be letters, digits, - and _, first a letter; "
+                f"received {self.prefix!r}"
             )
         check_range("rollback_factor", self.rollback_factor, maximum=1)
         check_range("rollback_factor", self.rollback_factor, minimum=0, exclusive=True)

@@ -142,7 +142,7 @@ def _tfds_parser() -> CommandParser:
     parser.add_argument("name", help="name, with configuration and version as needed: celeb_a_hq/1024")
     parser.add_argument("out", help="folder to write to")
     parser.add_argument("--pyramid", action="store_true", help="write TFRecords of every resolution")
-    parser.add_argument("--split", default=default.split, help="training images: train, train[:10%%], ...")
+    parser.add_argument("--split", default=default.split, help="training images: train, train[:10%], ...")
     parser.add_argument(
         "--normal", type=str | None, default=None, help="the class that is normal; everything without it"
     )

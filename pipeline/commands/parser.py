@@ -10,6 +10,8 @@ from jsonargparse import ArgumentParser
 from proganomaly.components.errors import UserError
 from proganomaly.pipeline.suggestion import did_you_mean
 
+_DICTIONARY = "a dictionary such as '{4: 128, 8: 64}', with a blank behind each colon"
+
 
 class CommandParser(ArgumentParser):
     """A jsonargparse parser that raises `UserError` instead of printing its usage and exiting."""
@@ -83,6 +85,9 @@ def _in_one_line(message: str, options: list[str]) -> str:
     if match := re.match(r"(?:Group '(?P<group>.+?)' does not accept option|Option) '(?P<key>.+?)'", text):
         key = ".".join(part for part in (match["group"], match["key"]) if part)
         return f"unknown setting {key}{did_you_mean(key, [option.lstrip('-') for option in options])}"
+    # YAML 1.1 takes 8:1 for a number of base 60, which is no key of a dictionary.
+    if match := re.match(r'Parser key "(.+?)": unsupported operand type', text):
+        return f"{match[1]} must be {_DICTIONARY}"
     if match := re.match(r'Parser key "(.+?)": Expected an? (.+)\. Got value: (.*)', text):
         return f"{match[1]} must be {_type_name(match[2])}; received {match[3]!r}"
     if match := re.match(r'Parser key "(.+?)": .*? Subtypes: \[(.*?)\] Errors: .* Given value: (.*)', text):
@@ -96,4 +101,5 @@ def _in_one_line(message: str, options: list[str]) -> str:
 def _type_name(text: str) -> str:
     """Returns "int" for "<class 'int'>" and "one of 'a', 'b'" for "typing.Literal['a', 'b']"."""
     text = re.sub(r"<class '(?:\w+\.)*(\w+)'>", r"\1", text).replace("NoneType", "null")
+    text = _DICTIONARY if text == "dict" else text
     return re.sub(r"typing\.Literal\[(.*)\]", r"one of \1", text)

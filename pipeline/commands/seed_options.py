@@ -74,10 +74,12 @@ class SeedForm:
         Raises:
             UserError: all are above it.
         """
+        resolutions = list(resolutions)
         kept = [resolution for resolution in resolutions if resolution <= (self.largest or resolution)]
         if not kept:
             raise UserError(
-                f"--max_image_size must be at least the smallest size that is there; received {self.largest}"
+                f"--max_image_size must be at least {min(resolutions)}, the smallest size that is there; "
+                f"received {self.largest}"
             )
         return max(kept)
 

@@ -26,6 +26,14 @@ Command = Callable[..., subprocess.CompletedProcess[str]]
             ["run", "--data=brick", "--image.resolution=8", "--trainer.schedule.initial_resolution=16"],
             "initial_resolution must be at most the final resolution 8; received 16",
         ),
+        (
+            ["config", "--trainer.schedule.batch_sizes={8:1}"],
+            "trainer.schedule.batch_sizes must be a dictionary such as '{4: 128, 8: 64}', with a blank",
+        ),
+        (
+            ["config", "--trainer.schedule.batch_sizes={8:128}"],
+            "a dictionary such as '{4: 128, 8: 64}', with a blank behind each colon; received '{8:128}'",
+        ),
         (["run", "--preset=dmo"], "did you mean demo?"),
         (["run", "--config=nowhere.yaml"], "nowhere.yaml cannot be read"),
         (["config", "--config", "list.yaml"], "list.yaml must be a mapping of settings; it holds list"),

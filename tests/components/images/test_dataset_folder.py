@@ -90,3 +90,10 @@ def test_nothing_is_made_when_the_images_cannot_be(tmp_path):
     with pytest.raises(UserError, match="no such file"):
         write_dataset(str(tmp_path / "out"), SETTINGS, broken())
     assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("out", ["file/set", "/proc/set"])
+def test_a_folder_that_cannot_be_written_to_is_named(tmp_path, out):
+    (tmp_path / "file").touch()
+    with pytest.raises(UserError, match=f"the data set folder .*{out} cannot be written to"):
+        write_dataset(str(tmp_path / out), SETTINGS, _images())

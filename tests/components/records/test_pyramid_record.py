@@ -160,7 +160,7 @@ def test_truncated_file_is_named(tmp_path, keep):
     folder = _original_folder(tmp_path)
     path = tmp_path / "brick-r04.tfrecords"
     path.write_bytes(path.read_bytes()[:keep])
-    with pytest.raises(UserError, match=r"brick-r04\.tfrecords is truncated"):
+    with pytest.raises(UserError, match=r"brick-r04\.tfrecords is damaged, truncated"):
         pyramid_record.find_levels(folder)
 
 
@@ -168,7 +168,7 @@ def test_file_of_another_kind_is_named(tmp_path):
     folder = _original_folder(tmp_path)
     (tmp_path / "brick-r04.tfrecords").write_bytes(b"no records at all, but a text of some length")
     with pytest.raises(
-        UserError, match=r"brick-r04\.tfrecords is truncated or no uncompressed TFRecord file"
+        UserError, match=r"brick-r04\.tfrecords is damaged, truncated or no uncompressed TFRecord file"
     ):
         pyramid_record.find_levels(folder)
 

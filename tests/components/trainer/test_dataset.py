@@ -9,6 +9,7 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.records.pyramid_labels import write_labels
+from proganomaly.components.records.pyramid_record import encode_pyramid_record
 from proganomaly.components.trainer.dataset import PyramidSource, training_batches
 from proganomaly.components.trainer.settings import DataSettings
 
@@ -214,3 +215,42 @@ def test_any_number_of_channels(tiny, tmp_path, channels):
 def test_the_smallest_level_may_be_8(tiny, tmp_path):
     source = PyramidSource(tiny.folders(tmp_path, tiny.make_images(5, 16), smallest=8))
     assert (list(source.levels), source.images) == ([8, 16], 5)
+
+
+def _spoil_a_byte(path) -> None:
+    content = bytearray(path.read_bytes())
+    content[len(content) // 2] ^= 255
+    path.write_bytes(content)
+
+
+def _put_in_a_smaller_image(path) -> None:
+    records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
+    records[11] = encode_pyramid_record(np.zeros((4, 4, 1), np.uint8))
+    with tf.io.TFRecordWriter(str(path)) as writer:
+        for record in records:
+            writer.write(record)
+
+
+@pytest.mark.parametrize("cache", [False, True])
+@pytest.mark.parametrize(
+    ("spoil", "message"),
+    [
+        (_spoil_a_byte, r"stripes-r03\.tfrecords is damaged"),
+        (_put_in_a_smaller_image, r"r03\.tfrecords: record 11 must be of shape \(1, 8, 8\).*\(1, 4, 4\)$"),
+    ],
+)
+def test_what_is_wrong_in_the_middle_of_a_file_is_named(tiny, images, tmp_path, spoil, message, cache):
+    source = PyramidSource(tiny.single_files(tmp_path, images))
+    spoil(tmp_path / "stripes-r03.tfrecords")
+    with pytest.raises(UserError, match=message):
+        batches = training_batches(source, 8, 4, 0, 1, DataSettings(cache=cache))
+        list(itertools.islice(source.reading(8, batches), 6))
+    with pytest.raises(UserError, match=message):
+        list(source.batches(8))
+
+
+def test_a_file_that_goes_away_is_named(tiny, images, tmp_path):
+    source = PyramidSource(tiny.single_files(tmp_path, images))
+    (tmp_path / "stripes-r03.tfrecords").unlink()
+    with pytest.raises(UserError, match=r"level of 8 pixels in .* cannot be read: .*stripes-r03"):
+        list(source.batches(8))

@@ -62,7 +62,7 @@ def test_impossible_settings_are_named(group, name, value):
         (OptimizerSettings, {"learning_rates": {9: 0.1}}, r"^a resolution in learning_rates .*; received 9$"),
         (OptimizerSettings, {"learning_rates": {8: 0}}, r"^learning_rates\[8\] must be above 0; received 0$"),
         (EncoderLossSettings, {"image_cycle": 0}, r"^one of the encoder's terms must be above 0; received 0"),
-        (CheckpointSettings, {"prefix": "a/b"}, r"^prefix must be letters.*; received 'a/b'$"),
+        (CheckpointSettings, {"prefix": "a/b"}, r"^checkpoints.prefix must be letters.*; received 'a/b'$"),
         (LoggingSettings, {"metrics": ("fid",)}, r"^metrics must be one of .*; received 'fid'$"),
     ],
 )

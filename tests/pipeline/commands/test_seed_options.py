@@ -143,7 +143,7 @@ def test_our_own_lengths_in_epochs_stay_what_they_are_beside_it():
         (["-B", "{__import__('os'): 1}"], "--batch_size_dict must be a dictionary such as"),
         (["-c", "three"], "--channels must be a whole number; received 'three'"),
         (["-c", "3"], "--channels must be 1, as the images have; received 3"),
-        (["-S", "2"], "--max_image_size must be at least the smallest size that is there; received 2"),
+        (["-S", "2"], "--max_image_size must be at least 4, the smallest size that is there; received 2"),
         (
             ["-p", "train_data-"],
             "--tf_record_prefix must end with r, as in train_data-r; received train_data-",
