@@ -39,8 +39,8 @@ def find_weights(source: str, report: Reporter) -> tuple[str, Manifest]:
         if checkpoints_in(folder) and (newest := newest_checkpoint(folder, report)):
             return newest
     raise UserError(
-        f"warm_start must be a checkpoint, a run's folder or an exported model with {EXPORTED_WEIGHTS}.*; "
-        f"received {source!r}"
+        "warm_start must be a checkpoint, a run's folder (with checkpoints in it) or an exported model (with "
+        f"{EXPORTED_WEIGHTS}.*); received {source!r}"
     )
 
 
