@@ -103,7 +103,7 @@ def test_a_damaged_source_is_named(load, copy, kind):
 
 def test_what_is_no_source_is_named(load, tmp_path):
     with pytest.raises(
-        UserError, match=r"^warm_start must be a checkpoint, a run's folder or .*; received '.*x'$"
+        UserError, match=r"^warm_start must be a checkpoint, a run's folder .* or .*; received '.*x'$"
     ):
         load(tmp_path / "x")
 
