@@ -52,17 +52,22 @@ def run_steps(tiny, mode: str, stage: Stage, final: int, count: int, **changes) 
 
 
 def check_xla_follows_the_graph(tiny, resolution: int, fading: bool, final: int, **losses) -> None:
-    """What differs is the order of sums: float32 noise.
+    """What differs is the order of sums: float32 noise, of which Adam's first update makes whole steps.
 
-    The encoder's default term is an absolute difference, whose gradient makes more of noise around 0 (1 % at
-    64 pixels); another one takes its place.
+    That update is the sign of a gradient, where it is nearly zero the sign of noise: the second step shows
+    the updates, less exactly. Two things would make more of noise, and are left out: the encoder's default
+    term, an absolute difference, by its gradient around 0 (1 % at 64 pixels), and blocks of 1 or 2 feature
+    maps, which pixel norm turns into little more than signs.
     """
     stage = stage_of(resolution, fading)
-    changes = {"losses": {"encoder": {"image_cycle": 0.0, "latent_cycle": 1.0}, **losses}}
+    changes = {
+        "networks": {"fmap_base": 4 * final},  # 8 maps at every resolution
+        "losses": {"encoder": {"image_cycle": 0.0, "latent_cycle": 1.0}, **losses},
+    }
     graph, compiled = (run_steps(tiny, mode, stage, final, 2, **changes) for mode in ("graph", "xla"))
-    for one, other in zip(graph, compiled, strict=True):
-        assert np.isfinite(list(one.values())).all()
-        assert other == pytest.approx(one, rel=1e-4, abs=1e-5)
+    assert all(np.isfinite(value) for statistics in graph for value in statistics.values())
+    assert compiled[0] == pytest.approx(graph[0], rel=1e-3, abs=1e-5)
+    assert compiled[1] == pytest.approx(graph[1], rel=1e-2, abs=1e-3)
 
 
 @pytest.mark.option("execution.mode")
