@@ -25,7 +25,9 @@ def load_served(path: str, signature: str) -> Any:
         UserError: there is none, or it has not that signature.
     """
     if not tf.io.gfile.exists(f"{path}/saved_model.pb"):
-        raise UserError(f"{path} holds no SavedModel")
+        # The folder above is what `train` calls its output.
+        meant = f"; did you mean {path}/model?" if tf.io.gfile.exists(f"{path}/model/saved_model.pb") else ""
+        raise UserError(f"{path} holds no SavedModel{meant}")
     try:
         model = tf.saved_model.load(path)
     except (OSError, ValueError, tf.errors.OpError) as error:

@@ -57,7 +57,14 @@ def test_csv_has_one_line_per_image(predictions, records):
 
 
 def test_missing_model_is_named(tmp_path):
-    with pytest.raises(UserError, match="holds no SavedModel"):
+    with pytest.raises(UserError, match=r"holds no SavedModel$"):
+        ServedModel(str(tmp_path))
+
+
+def test_the_folder_above_a_model_is_told_apart_from_the_model(tmp_path):
+    (tmp_path / "model").mkdir()
+    (tmp_path / "model" / "saved_model.pb").touch()
+    with pytest.raises(UserError, match=r"holds no SavedModel; did you mean .*/model\?$"):
         ServedModel(str(tmp_path))
 
 
