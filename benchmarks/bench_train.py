@@ -7,6 +7,7 @@ import argparse
 import csv
 import dataclasses
 import datetime
+import functools
 import os
 import pathlib
 import subprocess
@@ -227,17 +228,23 @@ def _memory_growth(step: StepFunction, stream: Iterator, scale: Scale) -> float:
     return held[1] - held[0]
 
 
-def _common_columns(scale: Scale) -> dict:
-    commit = subprocess.run(
+@functools.cache
+def _commit() -> str:
+    """Returns the commit as it was at the first call, before this run's own results changed the tree."""
+    described = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
         capture_output=True,
         text=True,
         cwd=RESULTS.parents[1],
         check=False,
     )
+    return described.stdout.strip() or "unknown"
+
+
+def _common_columns(scale: Scale) -> dict:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M"),
-        "commit": commit.stdout.strip() or "unknown",
+        "commit": _commit(),
         "processor": processor_name(),
         "load_average": f"{os.getloadavg()[0]:.1f}",
         "batch_size": scale.batch_size,
