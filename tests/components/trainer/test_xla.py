@@ -55,7 +55,7 @@ def check_xla_follows_the_graph(tiny, resolution: int, fading: bool, final: int,
     """What differs is the order of sums: float32 noise, of which Adam's first update makes whole steps.
 
     That update is the sign of a gradient, where it is nearly zero the sign of noise: the second step shows
-    the updates, less exactly. Two things would make more of noise, and are left out: the encoder's default
+    the updates, less exactly and without the norms of gradients (5 % apart at 512 pixels). Two things would make more of noise, and are left out: the encoder's default
     term, an absolute difference, by its gradient around 0 (1 % at 64 pixels), and blocks of 1 or 2 feature
     maps, which pixel norm turns into little more than signs.
     """
@@ -67,7 +67,11 @@ def check_xla_follows_the_graph(tiny, resolution: int, fading: bool, final: int,
     graph, compiled = (run_steps(tiny, mode, stage, final, 2, **changes) for mode in ("graph", "xla"))
     assert all(np.isfinite(value) for statistics in graph for value in statistics.values())
     assert compiled[0] == pytest.approx(graph[0], rel=1e-3, abs=1e-5)
-    assert compiled[1] == pytest.approx(graph[1], rel=1e-2, abs=1e-3)
+    seconds = [
+        {name: value for name, value in statistics[1].items() if not name.startswith("gradient_norm/")}
+        for statistics in (compiled, graph)
+    ]
+    assert seconds[0] == pytest.approx(seconds[1], rel=1e-2, abs=1e-3)
 
 
 @pytest.mark.option("execution.mode")
