@@ -55,9 +55,10 @@ def check_xla_follows_the_graph(tiny, resolution: int, fading: bool, final: int,
     """What differs is the order of sums: float32 noise, of which Adam's first update makes whole steps.
 
     That update is the sign of a gradient, where it is nearly zero the sign of noise: the second step shows
-    the updates, less exactly and without the norms of gradients (5 % apart at 512 pixels). Two things would make more of noise, and are left out: the encoder's default
-    term, an absolute difference, by its gradient around 0 (1 % at 64 pixels), and blocks of 1 or 2 feature
-    maps, which pixel norm turns into little more than signs.
+    the updates, less exactly and without the norms of gradients (5 % apart at 512 pixels). Two things would
+    make more of noise, and are left out: the encoder's default term, an absolute difference, by its gradient
+    around 0 (1 % at 64 pixels), and blocks of 1 or 2 feature maps, which pixel norm turns into little more
+    than signs.
     """
     stage = stage_of(resolution, fading)
     changes = {
