@@ -199,7 +199,7 @@ def _without_specks(cover: Mask, smallest: float) -> Mask:
     """Removes connected regions of fewer than `smallest` pixels, but never the largest one."""
     regions, number = ndimage.label(cover)
     sizes = ndimage.sum_labels(cover, regions, index=np.arange(1, number + 1))
-    kept = np.flatnonzero((sizes >= smallest) | (sizes == sizes.max())) + 1
+    kept = np.flatnonzero((sizes >= smallest) | (sizes == sizes.max(initial=0))) + 1
     return np.isin(regions, kept)
 
 

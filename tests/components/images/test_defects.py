@@ -71,3 +71,10 @@ def test_no_region_is_a_speck(kind):
         _, mask = kind(_surface(size=128), np.random.default_rng(seed))
         regions, number = ndimage.label(mask, structure=np.ones((3, 3)))
         assert ndimage.sum_labels(mask, regions, range(1, number + 1)).min() >= 20
+
+
+def test_moving_a_patch_of_a_uniform_image_changes_nothing():
+    image = np.full((32, 32, 1), 0.5)
+    damaged, mask = defects.cut_paste(image, np.random.default_rng(0))
+    np.testing.assert_allclose(damaged, image)
+    assert not mask.any()
