@@ -50,6 +50,42 @@ def test_labels_can_be_required():
     assert verdict.reasons[0].endswith("and require_labels is set")
 
 
+SIMPLER = {"kNN-5 on pixels": 0.8, "the same networks untrained": 0.95}
+
+
+@pytest.mark.parametrize(
+    "auroc, words",
+    [
+        (0.97, ["beats kNN-5 on pixels, 0.8000", "beats the same networks untrained, 0.9500"]),
+        (0.95, ["beats kNN-5 on pixels", "0.9500 does not beat the same networks untrained, 0.9500"]),
+        (0.7, ["0.7000 does not beat kNN-5 on pixels", "does not beat the same networks untrained"]),
+    ],
+)
+def test_simpler_detectors_are_told_and_refuse_only_where_asked(auroc, words):
+    measured = Measured(auroc, simpler_aurocs=SIMPLER)
+    told = decide(measured, SETTINGS)
+    assert told.blessed
+    for reason, word in zip(told.reasons[2:], words, strict=True):
+        assert word in reason
+    required = decide(measured, EvaluatorSettings(require_better_than_baselines=True))
+    assert required.reasons == told.reasons
+    assert required.blessed is not any("does not beat" in reason for reason in told.reasons)
+
+
+def test_what_is_perfect_need_not_be_beaten():
+    measured = Measured(1.0, simpler_aurocs={"PCA-64 on pixels": 1.0})
+    verdict = decide(measured, EvaluatorSettings(require_better_than_baselines=True))
+    assert verdict.blessed
+    assert verdict.reasons[2] == "image AUROC 1.0000 equals PCA-64 on pixels, 1.0000"
+
+
+def test_synthetic_defects_are_named_in_every_reason_about_them():
+    measured = Measured(0.9, 0.95, simpler_aurocs=SIMPLER, synthetic=True)
+    reasons = decide(measured, SETTINGS).reasons
+    assert len(reasons) == 4
+    assert all(reason.startswith("image AUROC 0.9000 on synthetic defects ") for reason in reasons)
+
+
 @given(auroc=AUROC, served=st.none() | AUROC, minimum=AUROC, drop=AUROC)
 def test_a_blessed_model_keeps_every_promise(auroc, served, minimum, drop):
     settings = EvaluatorSettings(min_image_auroc=minimum, max_auroc_drop=drop)
@@ -72,7 +108,16 @@ def test_the_served_model_itself_is_never_refused(auroc):
 
 
 @pytest.mark.parametrize(
-    "wrong", [{"min_image_auroc": 1.1}, {"max_auroc_drop": -0.1}, {"batch_size": 0}, {"baseline_images": 1}]
+    "wrong",
+    [
+        {"min_image_auroc": 1.1},
+        {"max_auroc_drop": -0.1},
+        {"batch_size": 0},
+        {"baseline_images": 1},
+        {"synthetic": "sometimes"},
+        {"synthetic_per_kind": 0},
+        {"suspect_images": -1},
+    ],
 )
 def test_impossible_settings_are_refused(wrong):
     with pytest.raises(SettingsError, match=f"{next(iter(wrong))} must be"):
