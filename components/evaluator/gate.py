@@ -16,8 +16,8 @@ class Measured:
         image_auroc: The model's image AUROC; None where it is undefined, for want of one of the classes.
         served_auroc: That of the served model on the same images; None without one.
         scores_not_finite: How many images the model gave a score of infinity or not-a-number.
-        simpler_aurocs: Those of the baselines and of the untrained networks on the same images, by their names
-            in a sentence.
+        simpler_aurocs: Those of the baselines and of the untrained networks on the same images, by their
+            names in a sentence.
         synthetic: Whether the anomalies are synthetic defects.
     """
 
