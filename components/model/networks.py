@@ -23,6 +23,7 @@ from proganomaly.components.model.layers import (
     HE_GAIN,
     ChannelBias,
     EqualizedConv2D,
+    channel_axis,
     downscale2d,
     lerp,
     minibatch_stddev,
@@ -30,6 +31,7 @@ from proganomaly.components.model.layers import (
     upscale2d,
 )
 from proganomaly.components.model.settings import NetworkSettings
+from proganomaly.components.model.transforms import transform_counts
 
 BASE_RESOLUTION = 4
 
@@ -172,6 +174,12 @@ class Discriminator(keras.Model):
         self.conv = build.conv(maps(4) + 1, maps(4), "4x4_conv")
         self.dense = build.dense(maps(4) * 16, maps(2), "4x4_dense")
         self.score = build.dense(maps(2), 1 + settings.label_count, "score", gain=1.0)
+        # Behind all others, so that a head that is off changes no initial weight.
+        self.transform_count = sum(transform_counts(settings.transforms))
+        if self.transform_count:
+            self.transform_conv = build.conv(maps(4), maps(4), "4x4_transform_conv")
+            self.transform_dense = build.dense(maps(4) * 16, maps(2), "4x4_transform_dense")
+            self.transform = build.dense(maps(2), self.transform_count, "transform", gain=1.0)
         self.built = True
 
     def call(self, images: tf.Tensor, alpha: tf.Tensor | None = None, parts: int = 1) -> tf.Tensor:
@@ -191,10 +199,44 @@ class Discriminator(keras.Model):
         settings = self.settings
         x = self.trunk(images, alpha=alpha)
         x = minibatch_stddev(x, settings.minibatch_stddev_group, parts, settings.epsilon, self.data_format)
+        outputs = self._outputs(x)
+        return outputs[:, 0], outputs[:, 1:]
+
+    def minibatch_statistic(self, images: tf.Tensor) -> tf.Tensor:
+        """Returns the mean over a batch, [N, R, R, C] with N static, of what the minibatch layer appends."""
+        settings = self.settings
+        x = minibatch_stddev(
+            self.trunk(images), settings.minibatch_stddev_group, 1, settings.epsilon, self.data_format
+        )
+        appended = x[:, -1] if self.data_format == CHANNELS_FIRST else x[..., -1]
+        return tf.reduce_mean(tf.cast(appended, tf.float32))
+
+    def score_with_statistic(self, images: tf.Tensor, statistic: tf.Tensor) -> tf.Tensor:
+        """Returns scores [N] in which the minibatch layer appends `statistic`, a scalar, to every image.
+
+        The score of an image then depends on that image alone.
+        """
+        x, axis = self.trunk(images), channel_axis(self.data_format)
+        plane = tf.zeros_like(tf.gather(x, [0], axis=axis)) + tf.cast(statistic, x.dtype)
+        return self._outputs(tf.concat([x, plane], axis=axis))[:, 0]
+
+    def transform_features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns the activations before the logits of the transformations, float [N, feature_maps(2)]."""
+        x = self._activate(self.transform_conv(self.trunk(images, alpha=alpha)))
+        x = self._activate(self.transform_dense(_flattened(x, self.data_format)))
+        return tf.cast(x, tf.float32)
+
+    def transform_logits(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
+        """Returns what the head takes images to be transformed by, float [N, transform_count].
+
+        The logits of the kinds in `settings.transforms` stand behind each other.
+        """
+        return self.transform(self.transform_features(images, alpha))
+
+    def _outputs(self, x: tf.Tensor) -> tf.Tensor:
         x = self._activate(self.conv(x))
         x = self._activate(self.dense(_flattened(x, self.data_format)))
-        outputs = self.score(tf.cast(x, tf.float32))
-        return outputs[:, 0], outputs[:, 1:]
+        return self.score(tf.cast(x, tf.float32))
 
 
 class Encoder(keras.Model):

@@ -5,6 +5,7 @@ import dataclasses
 from proganomaly.components.errors import SettingsError, check_choice, check_range
 from proganomaly.components.images.spec import RESOLUTIONS
 
+TRANSFORMS = ("rotation", "shift", "flip", "jigsaw")
 SCORE_COMPONENTS = ("map_top", "map_max", "map_mean", "encoder_knn", "pixel_residual")
 
 
@@ -31,6 +32,8 @@ class NetworkSettings:
         minibatch_stddev_group: Images per group of the discriminator's minibatch standard deviation.
         label_count: Classes of a conditional GAN; 0 for none. The generator takes a one-hot label behind each
             latent, the discriminator names the class, the encoder's code holds both.
+        transforms: Kinds of transformations that a head of the discriminator learns to recognize: "rotation",
+            "shift", "flip", "jigsaw"; empty for no such head. See `transforms`.
     """
 
     fmap_base: int | None = None
@@ -45,6 +48,7 @@ class NetworkSettings:
     fused_scaling: bool = True
     minibatch_stddev_group: int = 4
     label_count: int = 0
+    transforms: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         for name in ("fmap_base", "fmap_max", "latent_size"):
@@ -58,6 +62,10 @@ class NetworkSettings:
         check_range("epsilon", self.epsilon, minimum=0, exclusive=True)
         check_range("minibatch_stddev_group", self.minibatch_stddev_group, minimum=1)
         check_range("label_count", self.label_count, minimum=0)
+        for kind in self.transforms:
+            check_choice("transforms", kind, TRANSFORMS)
+        if len(set(self.transforms)) < len(self.transforms):
+            raise SettingsError(f"transforms must name each kind once; received {', '.join(self.transforms)}")
 
     def for_resolution(self, resolution: int) -> "NetworkSettings":
         """Returns the settings with every None filled in for networks of this final resolution."""

@@ -6,7 +6,7 @@ section 4.1; the label term from Odena et al. 2017 (AC-GAN); the encoder's terms
 section 3, and Schlegl et al. 2019 (f-AnoGAN: izi and izi_f).
 """
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 
 import tensorflow as tf
 
@@ -53,6 +53,25 @@ def r1_penalty(critic: Critic, reals: tf.Tensor) -> tf.Tensor:
 def label_loss(labels: tf.Tensor, logits: tf.Tensor) -> tf.Tensor:
     """Returns the mean cross-entropy of class numbers [N] and logits [N, classes]."""
     return tf.reduce_mean(tf.nn.sparse_softmax_cross_entropy_with_logits(labels, logits))
+
+
+def transform_losses(choices: tf.Tensor, logits: tf.Tensor, counts: Sequence[int]) -> tf.Tensor:
+    """Returns how badly each image's transformations are recognized: cross-entropy, summed over the kinds.
+
+    Args:
+        choices: Which transformation of each kind it was, int32 [N, kinds].
+        logits: float [N, sum(counts)].
+        counts: Transformations of each kind.
+
+    Returns:
+        float [N].
+    """
+    return tf.add_n(
+        [
+            tf.nn.sparse_softmax_cross_entropy_with_logits(choices[:, place], part)
+            for place, part in enumerate(tf.split(logits, counts, axis=1))
+        ]
+    )
 
 
 def latent_cycle(codes: tf.Tensor, recovered: tf.Tensor) -> tf.Tensor:

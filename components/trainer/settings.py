@@ -105,6 +105,7 @@ class LossSettings:
         shared_fakes: Let the generator's update use the discriminator's fakes: one pass of G saved.
         concatenated: Send reals and fakes through D in one pass, their minibatch statistics kept apart.
         label: Weight of the conditional label term (AC-GAN); of use with `networks.label_count` above 0.
+        transform: Weight of recognizing how a real image was transformed; of use with `networks.transforms`.
         encoder: Weights of the encoder's terms.
     """
 
@@ -118,11 +119,12 @@ class LossSettings:
     shared_fakes: bool = False
     concatenated: bool = False
     label: float = 1.0
+    transform: float = 1.0
     encoder: EncoderLossSettings = dataclasses.field(default_factory=EncoderLossSettings)
 
     def __post_init__(self) -> None:
         check_choice("adversarial", self.adversarial, ADVERSARIAL_LOSSES)
-        for name in ("gradient_penalty", "drift", "r1", "label"):
+        for name in ("gradient_penalty", "drift", "r1", "label", "transform"):
             check_range(name, getattr(self, name), minimum=0)
         check_range("gradient_target", self.gradient_target, minimum=0, exclusive=True)
         for name in ("penalty_interval", "critic_steps"):

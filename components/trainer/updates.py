@@ -7,13 +7,14 @@ the gradients. In the order of the papers D is updated first and G and E against
 
 import functools
 from collections.abc import Callable
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 import keras
 import tensorflow as tf
 
 from proganomaly.components.model.layers import downscale2d, lerp, upscale2d
 from proganomaly.components.model.networks import Networks, make_codes, to_network_range
+from proganomaly.components.model.transforms import transform_counts, transformed
 from proganomaly.components.trainer import losses
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -24,7 +25,19 @@ if TYPE_CHECKING:
 Statistics = dict[str, tf.Tensor]
 Gradients = list[tf.Tensor | None]
 # Streams of random numbers; see `ReplicaRandom`.
-_CRITIC_LATENTS, _GENERATOR_LATENTS, _MIXING = 0, 1, 2
+_CRITIC_LATENTS, _GENERATOR_LATENTS, _MIXING, _TRANSFORMS = 0, 1, 2, 3
+
+
+class Chance(NamedTuple):
+    """What is random in the discriminator's update beside the latents.
+
+    Attributes:
+        mixing: Where between fake and real the gradient penalty looks, float [N, 1, 1, 1] in [0, 1).
+        choices: How the transformation head's images are transformed, int32 [N, kinds].
+    """
+
+    mixing: tf.Tensor
+    choices: tf.Tensor
 
 
 def faded(images: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
@@ -55,6 +68,7 @@ class Updates:
     ) -> None:
         self._networks, self._optimizers, self._replicas = networks, optimizers, replicas
         self._losses, self._resolution = settings.losses, stage.resolution
+        self._transforms = settings.networks.transforms
         self._precision = tf.as_dtype(settings.execution.precision)
         jit = settings.execution.mode == "xla" and replicas > 1
         compile_pass: Callable = (
@@ -85,11 +99,11 @@ class Updates:
         """
         reals = faded(to_network_range(images), alpha)
         codes = self._codes(draw, _CRITIC_LATENTS, labels)
-        mixing = draw.uniform(_MIXING, [1, 1, 1])
+        chance = self._chance(draw)
         if self._losses.shared_fakes and generator:
-            return self._run_simultaneously(reals, labels, codes, mixing, alpha, penalties)
+            return self._run_simultaneously(reals, labels, codes, chance, alpha, penalties)
         fakes = self._generate(codes, alpha)
-        gradients, statistics, _ = self._discriminator(reals, fakes, labels, mixing, alpha, penalties)
+        gradients, statistics, _ = self._discriminator(reals, fakes, labels, chance, alpha, penalties)
         self._apply("discriminator", gradients, statistics)
         if generator:
             codes = self._codes(draw, _GENERATOR_LATENTS, labels)
@@ -106,7 +120,7 @@ class Updates:
         reals: tf.Tensor,
         labels: tf.Tensor,
         codes: tf.Tensor,
-        mixing: tf.Tensor,
+        chance: Chance,
         alpha: tf.Tensor | None,
         penalties: bool,
     ) -> Statistics:
@@ -115,7 +129,7 @@ class Updates:
         with tf.GradientTape() as tape:
             fakes = self._generate(codes, alpha)
         gradients, statistics, ascent = self._discriminator(
-            reals, tf.stop_gradient(fakes), labels, mixing, alpha, penalties
+            reals, tf.stop_gradient(fakes), labels, chance, alpha, penalties
         )
         # The direction in which D's loss falls by its fakes is the one in which a Wasserstein G's rises: one
         # pass of D serves both.
@@ -150,7 +164,7 @@ class Updates:
         reals: tf.Tensor,
         fakes: tf.Tensor,
         labels: tf.Tensor,
-        mixing: tf.Tensor,
+        chance: Chance,
         alpha: tf.Tensor | None,
         penalties: bool,
     ) -> tuple[Gradients, Statistics, tf.Tensor | None]:
@@ -175,7 +189,7 @@ class Updates:
                 found["discriminator/drift"] = losses.drift(real_scores)
                 loss += settings.drift * found["discriminator/drift"]
             if settings.gradient_penalty and penalties:
-                between = tf.stop_gradient(reals + (fakes - reals) * mixing)
+                between = tf.stop_gradient(reals + (fakes - reals) * chance.mixing)
                 penalty = losses.gradient_penalty(critic, between, settings.gradient_target)
                 found["discriminator/gradient_penalty"] = penalty
                 loss += settings.penalty_interval * settings.gradient_penalty * penalty
@@ -186,6 +200,9 @@ class Updates:
                 label = losses.label_loss(labels, real_logits) + losses.label_loss(labels, fake_logits)
                 found["discriminator/label"] = label
                 loss += settings.label * label
+            if self._transforms and settings.transform:
+                found["discriminator/transform"] = self._transform_loss(reals, chance.choices, alpha)
+                loss += settings.transform * found["discriminator/transform"]
             scaled = self._scaled("discriminator", loss)
         found |= {
             "loss/discriminator": loss,
@@ -244,6 +261,16 @@ class Updates:
             scaled = self._scaled("encoder", loss)
         gradients = tape.gradient(scaled, _values(self._networks.encoder))
         return gradients, found | {"loss/encoder": loss}
+
+    def _transform_loss(self, reals: tf.Tensor, choices: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
+        images = tf.cast(transformed(reals, self._transforms, choices), self._precision)
+        logits = self._networks.discriminator.transform_logits(images, alpha)
+        return tf.reduce_mean(losses.transform_losses(choices, logits, transform_counts(self._transforms)))
+
+    def _chance(self, draw: "ReplicaRandom") -> Chance:
+        counts = tf.constant(transform_counts(self._transforms), tf.float32)
+        choices = tf.cast(draw.uniform(_TRANSFORMS, [len(self._transforms)]) * counts, tf.int32)
+        return Chance(draw.uniform(_MIXING, [1, 1, 1]), choices)
 
     def _codes(self, draw: "ReplicaRandom", stream: int, labels: tf.Tensor) -> tf.Tensor:
         generator = self._networks.generator

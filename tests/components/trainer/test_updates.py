@@ -4,12 +4,15 @@ import dataclasses
 
 import numpy as np
 import pytest
+import scipy.special
 import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.layers import pixel_norm
+from proganomaly.components.model.networks import to_network_range
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.step import ReplicaRandom, create_state, due, make_step
+from proganomaly.components.trainer.updates import faded
 
 SPEC = ImageSpec(8, 1)
 STAGE = Stage(8, fading=True, start=32, end=96, batch_size=8)
@@ -185,6 +188,29 @@ def test_label_terms_weigh_what_the_settings_say(step, tiny):
     )
     label = one["discriminator/label"]
     assert three["loss/discriminator"] - one["loss/discriminator"] == pytest.approx(2 * label, rel=1e-4)
+
+
+@pytest.mark.option("losses.transform")
+def test_the_transformation_head_learns_from_transformed_reals(step, tiny):
+    kinds = {"transforms": ("flip", "rotation")}
+    begun, state, found = step(networks=kinds, losses={"transform": 0.5, "gradient_penalty": 0})
+    _, _, without = step(networks=kinds, losses={"transform": 0, "gradient_penalty": 0})
+    draw = ReplicaRandom(1, tf.constant(IMAGES_SEEN, tf.int64), np.arange(8)[None])
+    choices = (draw.uniform(3, [2]).numpy() * [2, 4]).astype(int)
+    images = faded(to_network_range(tiny.make_images(8)), ALPHA).numpy()
+    turned = [
+        np.rot90(image[::-1] if flip else image, turns)
+        for image, (flip, turns) in zip(images, choices, strict=True)
+    ]
+    logits = begun.discriminator.transform_logits(tf.constant(np.stack(turned)), ALPHA).numpy()
+    log_p = [scipy.special.log_softmax(part, axis=1) for part in (logits[:, :2], logits[:, 2:])]
+    expected = -np.mean(log_p[0][range(8), choices[:, 0]] + log_p[1][range(8), choices[:, 1]])
+    np.testing.assert_allclose(found["discriminator/transform"], expected, rtol=1e-4)
+    np.testing.assert_allclose(
+        found["loss/discriminator"] - without["loss/discriminator"], 0.5 * expected, rtol=1e-3
+    )
+    assert "discriminator/transform" not in without
+    assert _moved(begun.discriminator.transform_dense, state.networks.discriminator.transform_dense)
 
 
 @pytest.mark.option("execution.data_format", "execution.precision")
