@@ -1,10 +1,11 @@
 """Transformations whose recognition teaches the discriminator what normal images look like.
 
-Each kind is a small set of transformations, the first of them the identity. Sources: rotations from Gidaris
-et al. 2018 ("Unsupervised representation learning by predicting image rotations"); shifts and flips from Golan
-and El-Yaniv 2018 ("Deep anomaly detection using geometric transformations", section 4.1); one prediction for
-each kind rather than for each combination from Hendrycks et al. 2019 ("Using self-supervised learning can
-improve model robustness and uncertainty", section 4); puzzles of four pieces after Noroozi and Favaro 2016.
+Each kind is a small set of transformations, the first of them the identity. Sources: rotations from
+Gidaris et al. 2018 ("Unsupervised representation learning by predicting image rotations"); shifts and flips
+from Golan and El-Yaniv 2018 ("Deep anomaly detection using geometric transformations", section 4.1); one
+prediction for each kind rather than for each combination from Hendrycks et al. 2019 ("Using self-supervised
+learning can improve model robustness and uncertainty", section 4); puzzles of four pieces after Noroozi and
+Favaro 2016.
 """
 
 import itertools
