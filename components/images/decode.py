@@ -53,9 +53,6 @@ def decode_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
 def decode_image(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Decodes an image, gives it the channels of `spec` and makes it square at the full resolution.
 
-    Alpha is dropped, or added as opaque, grey is repeated to RGB, and RGB becomes grey as the rounded
-    0.2989 red + 0.587 green + 0.114 blue (ITU-R BT.601).
-
     Args:
         image_bytes: string scalar.
         spec: What the image becomes.
@@ -67,7 +64,27 @@ def decode_image(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         SettingsError: no image file has as many channels as `spec`.
         tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
     """
-    return fit_image(_convert_channels(decode_pixels(image_bytes), spec.channels), spec)
+    return fit_image(decode_native(image_bytes, spec.channels), spec)
+
+
+def decode_native(image_bytes: tf.Tensor, channels: int) -> tf.Tensor:
+    """Decodes an image at the size that it has, and gives it a number of channels.
+
+    Alpha is dropped, or added as opaque, grey is repeated to RGB, and RGB becomes grey as the rounded
+    0.2989 red + 0.587 green + 0.114 blue (ITU-R BT.601).
+
+    Args:
+        image_bytes: string scalar.
+        channels: 1, 3 or 4.
+
+    Returns:
+        uint8 [height, width, channels].
+
+    Raises:
+        SettingsError: no image file has that many channels.
+        tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
+    """
+    return _convert_channels(decode_pixels(image_bytes), channels)
 
 
 def decode_images(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
@@ -83,8 +100,7 @@ def decode_images(image_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     Raises:
         tf.errors.InvalidArgumentError: a row is no image; the message names the first such row.
     """
-    with tf.control_dependencies([_check_formats(image_bytes)]):
-        image_bytes = tf.identity(image_bytes)
+    image_bytes = checked_formats(image_bytes)
     shape = [spec.resolution, spec.resolution, spec.channels]
     return tf.map_fn(
         lambda row: decode_image(row, spec),
@@ -110,6 +126,25 @@ def decode_mask(mask_bytes: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     return fit_mask(mask, spec)
 
 
+def checked_formats(image_bytes: tf.Tensor) -> tf.Tensor:
+    """Returns encoded images, string [N], as they are.
+
+    Raises:
+        tf.errors.InvalidArgumentError: a row does not start as a known format does; the message names the
+            first such row.
+    """
+    known = tf.zeros_like(image_bytes, tf.bool)
+    for magic in MAGIC_BYTES.values():
+        known |= _starts_with(image_bytes, magic)
+    # Without a broken row the index is one past the end or 0: it is then not printed.
+    row = tf.argmin(tf.cast(tf.concat([known, [False]], axis=0), tf.int32))
+    message = tf.strings.join(
+        ["image_bytes[", tf.strings.as_string(row), "] is not a PNG, JPEG, BMP or GIF image"]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(tf.reduce_all(known), [message])]):
+        return tf.identity(image_bytes)
+
+
 def _convert_channels(pixels: tf.Tensor, channels: int) -> tf.Tensor:
     """Converts uint8 [h, w, 1 to 4] to uint8 [h, w, channels] by the number of channels found."""
     check_choice("channels of a decoded image", channels, DECODABLE_CHANNELS)
@@ -132,16 +167,3 @@ def _to_grey(pixels: tf.Tensor) -> tf.Tensor:
 
 def _starts_with(image_bytes: tf.Tensor, magic: bytes) -> tf.Tensor:
     return tf.strings.substr(image_bytes, 0, len(magic)) == magic
-
-
-def _check_formats(image_bytes: tf.Tensor) -> tf.Operation | None:
-    """Asserts that every row starts as a known format does, naming the first one that does not."""
-    known = tf.zeros_like(image_bytes, tf.bool)
-    for magic in MAGIC_BYTES.values():
-        known |= _starts_with(image_bytes, magic)
-    # Without a broken row the index is one past the end or 0: it is then not printed.
-    row = tf.argmin(tf.cast(tf.concat([known, [False]], axis=0), tf.int32))
-    message = tf.strings.join(
-        ["image_bytes[", tf.strings.as_string(row), "] is not a PNG, JPEG, BMP or GIF image"]
-    )
-    return tf.debugging.Assert(tf.reduce_all(known), [message])

@@ -136,6 +136,18 @@ def test_batch_in_a_graph_equals_single_images():
     assert batch(tf.constant([], tf.string)).shape == [0, 16, 16, 1]
 
 
+@pytest.mark.parametrize("channels", [1, 3, 4])
+def test_a_native_image_keeps_its_size_and_gets_the_channels(channels):
+    image = _random_image("RGBA", (7, 12))
+    decoded = decode.decode_native(_encode(image), channels).numpy()
+    pixels = np.asarray(image)
+    if channels == 1:
+        expected = np.rint(pixels[:, :, :3].astype(np.float64) @ [0.2989, 0.587, 0.114])[:, :, None]
+    else:
+        expected = pixels[:, :, :channels]
+    np.testing.assert_array_equal(decoded, expected)
+
+
 @pytest.mark.parametrize("broken", [b"", b"B", b"hello, world", b"RIFF....WEBPVP8 "])
 @pytest.mark.parametrize("in_graph", [False, True])
 def test_broken_row_is_named(broken, in_graph):
