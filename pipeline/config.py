@@ -48,7 +48,7 @@ class Config:
             if not getattr(self, name).strip():
                 raise SettingsError(f"{name} must not be empty; received {getattr(self, name)!r}")
         check_choice("image.channels of a pipeline", self.image.channels, DECODABLE_CHANNELS)
-        self.trainer.scoring.check_resolution(self.image.resolution)
+        self.trainer.scoring.check_networks(self.image.resolution, bool(self.trainer.networks.transforms))
 
     @property
     def serving_directory(self) -> str:

@@ -12,7 +12,7 @@ from proganomaly.components.model.coreset import Reservoir
 from proganomaly.components.model.memory import FeatureMemory, memory_side
 from proganomaly.components.model.networks import Networks, resolutions_up_to, to_network_range, to_uint8
 from proganomaly.components.model.scoring import nearest_distances, pixel_residual, smoothed, top_share
-from proganomaly.components.model.settings import SCORE_COMPONENTS, ScoringSettings
+from proganomaly.components.model.settings import ScoringSettings
 
 # Pixels of calibration maps that the pixel threshold is taken from.
 _CALIBRATION_PIXELS = 1_000_000
@@ -60,11 +60,16 @@ class AnomalyScorer(tf.Module):
         self.calibration: Calibration | None = None
         self.pixel_threshold = 0.0
 
-    def fit(self, normal_images: Iterable[np.ndarray], seed: int = 0) -> None:
-        """Learns the reference features from normal training images, batches of uint8 [N, H, W, C]."""
+    def fit(self, normal_images: Callable[[], Iterable[np.ndarray]], seed: int = 0) -> None:
+        """Learns the reference features from normal training images.
+
+        Args:
+            normal_images: Gives the batches of uint8 [N, H, W, C].
+            seed: Seed of the samples that are kept.
+        """
         reservoirs = [Reservoir(self.settings.reservoir_size, seed) for _ in self.memories]
         codes = []
-        for batch in normal_images:
+        for batch in normal_images():
             images = to_network_range(batch)
             feature_maps = self.discriminator.trunk.feature_maps(images)
             for memory, reservoir in zip(self.memories, reservoirs, strict=True):
@@ -101,7 +106,7 @@ class AnomalyScorer(tf.Module):
             pixels.add(anomaly_map.numpy().reshape(-1, 1))
             parts.append(components)
         self.pixel_threshold = float(np.quantile(pixels.vectors, 1.0 - self.settings.false_positive_rate))
-        components = {name: np.concatenate([part[name] for part in parts]) for name in SCORE_COMPONENTS}
+        components = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
         self.component_calibrations = {name: calibrate(components[name]) for name in self.settings.members}
         self.calibration = calibrate(self.fused(components).numpy())
 
@@ -114,7 +119,7 @@ class AnomalyScorer(tf.Module):
             "map_top": top_share(anomaly_map),
             "map_max": tf.reduce_max(anomaly_map, axis=[1, 2]),
             "map_mean": tf.reduce_mean(anomaly_map, axis=[1, 2]),
-            "encoder_knn": nearest_distances(features, self.encoder_references, self.settings.neighbours),
+            "encoder_density": nearest_distances(features, self.encoder_references, self.settings.neighbours),
             "pixel_residual": pixel_residual(images, reconstructions),
         }
         return Explanation(components, anomaly_map, to_uint8(reconstructions))

@@ -6,7 +6,25 @@ from proganomaly.components.errors import SettingsError, check_choice, check_ran
 from proganomaly.components.images.spec import RESOLUTIONS
 
 TRANSFORMS = ("rotation", "shift", "flip", "jigsaw")
-SCORE_COMPONENTS = ("map_top", "map_max", "map_mean", "encoder_knn", "pixel_residual")
+MAP_COMPONENTS = ("map_top", "map_max", "map_mean")
+# Of a head that not all networks have.
+TRANSFORM_COMPONENTS = ("transform_density", "transform_prediction")
+SCORE_COMPONENTS = (
+    *MAP_COMPONENTS,
+    "encoder_density",
+    "discriminator_density",
+    "transform_density",
+    "pixel_residual",
+    "structural_residual",
+    "feature_residual",
+    "residual_mahalanobis",
+    "latent_norm",
+    "critic",
+    "transform_prediction",
+)
+DENSITIES = ("neighbours", "mahalanobis")
+PREPROCESSINGS = ("plain", "standardized", "whitened")
+MAP_NETWORKS = ("discriminator", "encoder")
 
 
 @dataclasses.dataclass(frozen=True)
@@ -90,46 +108,95 @@ class ScoringSettings:
     """How trained networks score an image; see `scorer`.
 
     Attributes:
-        map_resolutions: Resolutions of the discriminator's feature maps that make the anomaly map; empty for
-            the three finest from 8 pixels up.
+        members: The score components that are fused into the score.
+        components: The score components that are computed when a score is explained, the members among them;
+            those of the transform head only where the networks have one.
+        density: How far an image's features are from normal ones: "neighbours" is the mean distance to the
+            nearest, "mahalanobis" the distance from a Gaussian, which needs less memory.
+        neighbours: Nearest neighbours averaged in a feature space of whole images.
+        preprocessing: What features of whole images become first: "plain" leaves them as they are,
+            "standardized" gives each unit variance, "whitened" each principal component.
+        projection: Dimensions of a reference vector, at most: wider ones are projected.
+        reference_images: Normal images whose features are kept, at most.
+        trim: Share of the reference images that is left out, the most suspicious first, in [0, 0.5); above 0
+            where anomalies may be among the normal images.
+        map_networks: Networks whose feature maps make the anomaly map: "discriminator", "encoder".
+        map_resolutions: Resolutions of the feature maps that make the anomaly map; empty for the three finest
+            from 8 pixels up.
         map_side: Locations along a side of a feature map, at most: finer maps are averaged down to it.
+        map_position: How much a place in the image counts beside its features, in deviations of a feature per
+            half of the side; 0 for things that may be anywhere.
         reservoir_size: Feature vectors of normal images kept per map before the coreset is chosen.
         coreset_size: Feature vectors in the coreset of each map.
-        neighbours: Nearest neighbours averaged in the encoder's feature space.
-        reference_images: Normal images whose encoder features are kept, at most.
         smoothing: Standard deviation of the Gaussian that smooths the map, as a share of the image's side.
-        members: The score components that are fused into the score.
+        flips: Average the scores and maps of each image and its mirror image; takes twice as long.
         false_positive_rate: Share of normal images that the threshold may call anomalous, in (0, 1).
     """
 
+    members: tuple[str, ...] = ("map_top", "encoder_density")
+    components: tuple[str, ...] = tuple(name for name in SCORE_COMPONENTS if name != "transform_prediction")
+    density: str = "neighbours"
+    neighbours: int = 5
+    preprocessing: str = "plain"
+    projection: int = 128
+    reference_images: int = 4_096
+    trim: float = 0.0
+    map_networks: tuple[str, ...] = ("discriminator",)
     map_resolutions: tuple[int, ...] = ()
     map_side: int = 64
-    reservoir_size: int = 40_000
+    map_position: float = 0.0
+    reservoir_size: int = 100_000
     coreset_size: int = 4_096
-    neighbours: int = 5
-    reference_images: int = 4_096
     smoothing: float = 0.02
-    members: tuple[str, ...] = ("map_top", "encoder_knn")
+    flips: bool = False
     false_positive_rate: float = 0.01
 
     def __post_init__(self) -> None:
+        for name, choices in (
+            ("members", SCORE_COMPONENTS),
+            ("components", SCORE_COMPONENTS),
+            ("map_networks", MAP_NETWORKS),
+        ):
+            for value in getattr(self, name):
+                check_choice(name, value, choices)
+        for name, choices in (("members", SCORE_COMPONENTS), ("map_networks", MAP_NETWORKS)):
+            if not getattr(self, name):
+                raise SettingsError(f"{name} must name at least one of {', '.join(choices)}; received none")
+        for member in self.members:
+            if member not in self.components:
+                raise SettingsError(
+                    f"members must be among components, which are {', '.join(self.components) or 'none'}; "
+                    f"received {member!r}"
+                )
+        check_choice("density", self.density, DENSITIES)
+        check_choice("preprocessing", self.preprocessing, PREPROCESSINGS)
         for resolution in self.map_resolutions:
             check_choice("map_resolutions", resolution, RESOLUTIONS)
-        for name in ("map_side", "reservoir_size", "coreset_size", "neighbours", "reference_images"):
+        for name in (
+            *("neighbours", "projection", "reference_images"),
+            *("map_side", "reservoir_size", "coreset_size"),
+        ):
             check_range(name, getattr(self, name), minimum=1)
+        if self.trim != 0:
+            check_range("trim", self.trim, 0, 0.5, exclusive=True)
+        check_range("map_position", self.map_position, minimum=0)
         check_range("smoothing", self.smoothing, minimum=0, maximum=0.5)
-        for member in self.members:
-            check_choice("members", member, SCORE_COMPONENTS)
-        if not self.members:
-            raise SettingsError(
-                f"members must name at least one of {', '.join(SCORE_COMPONENTS)}; received none"
-            )
         check_range("false_positive_rate", self.false_positive_rate, 0, 1, exclusive=True)
 
-    def check_resolution(self, resolution: int) -> None:
-        """Raises SettingsError where networks of this final resolution have no such feature map."""
+    def check_networks(self, resolution: int, has_transforms: bool) -> None:
+        """Raises SettingsError where networks of this final resolution lack what the settings ask for.
+
+        Args:
+            resolution: Final resolution of the networks.
+            has_transforms: Whether they have the head that recognizes transformations.
+        """
         for level in self.map_resolutions:
             if level > resolution:
                 raise SettingsError(
                     f"map_resolutions must be at most the final resolution {resolution}; received {level}"
                 )
+        if not has_transforms and (lacking := set(self.members) & set(TRANSFORM_COMPONENTS)):
+            raise SettingsError(
+                "members must not need the transform head where networks.transforms is empty; received "
+                f"{min(lacking)!r}"
+            )

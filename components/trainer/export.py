@@ -39,7 +39,7 @@ def export_model(
         UserError: the folder cannot be written to.
     """
     scorer = AnomalyScorer(plain_copy(run.state.averages, spec, settings), spec, settings.scoring)
-    scorer.fit(reference.batches(spec.resolution), settings.seed)
+    scorer.fit(lambda: reference.batches(spec.resolution), settings.seed)
     scorer.calibrate(lambda: calibration.batches(spec.resolution))
     serving = ServingModel(scorer)
     with (

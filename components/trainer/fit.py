@@ -79,7 +79,7 @@ def fit_model(
             has gone.
         KeyboardInterrupt: the run was asked to stop; its state is saved. `Terminated` where by SIGTERM.
     """
-    settings.scoring.check_resolution(spec.resolution)
+    settings.scoring.check_networks(spec.resolution, bool(settings.networks.transforms))
     for split, source in (("train", reference), ("calibration", calibration)):
         # The final level is trained last: better missed now than hours later.
         source.files(spec.resolution)

@@ -32,7 +32,7 @@ def fitted(networks):
 
     def fit(calibrated: bool = False, **changes) -> AnomalyScorer:
         scorer = AnomalyScorer(networks, SPEC, dataclasses.replace(SMALL, **changes))
-        scorer.fit([TRAINED], seed=3)
+        scorer.fit(lambda: [TRAINED], seed=3)
         if calibrated:
             scorer.calibrate(lambda: [HELD_OUT])
         return scorer
@@ -79,7 +79,7 @@ def test_so_many_neighbours_are_averaged(usual, fitted, neighbours):
     scorer = fitted(neighbours=neighbours)
     features = scorer.encoder.features(to_network_range(NEW)).numpy()
     search = NearestNeighbors(n_neighbors=neighbours).fit(scorer.encoder_references.numpy())
-    found = scorer.explain(to_network_range(NEW)).components["encoder_knn"]
+    found = scorer.explain(to_network_range(NEW)).components["encoder_density"]
     np.testing.assert_allclose(found, search.kneighbors(features)[0].mean(axis=1), rtol=1e-3)
 
 

@@ -27,7 +27,7 @@ def _export(channels: int, folder: str) -> str:
     keras.utils.set_random_seed(1)
     spec = ImageSpec(8, channels)
     scorer = AnomalyScorer(build_networks(NETWORKS, spec), spec, ScoringSettings(coreset_size=16))
-    scorer.fit([_images(channels)])
+    scorer.fit(lambda: [_images(channels)])
     scorer.calibrate(lambda: [_images(channels)])
     serving = ServingModel(scorer)
     tf.saved_model.save(serving, folder, signatures=serving.signatures())
