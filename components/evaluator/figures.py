@@ -9,6 +9,7 @@ from matplotlib.figure import Figure
 from numpy.typing import NDArray
 from PIL import Image
 from scipy import ndimage
+from skimage import measure
 from sklearn import metrics
 
 from proganomaly.components.images.display import displayable
@@ -104,18 +105,42 @@ def strip(
     """
     side = _panel_side(image.shape[0])
     original = _panel(image, side)
-    hotness = np.clip((anomaly_map - heat[0]) / (heat[1] - heat[0]), 0, 1)
     hotness = np.asarray(
-        Image.fromarray(hotness.astype(np.float32)).resize((side, side), Image.Resampling.BILINEAR)
+        Image.fromarray(_hotness(anomaly_map, heat).astype(np.float32)).resize(
+            (side, side), Image.Resampling.BILINEAR
+        )
     )
     panels = [original, _panel(reconstruction, side), _overlay(original, hotness)]
     if mask is not None:
         panels.append(_outline(original, mask))
     gap = np.full((side, _GAP, 3), 255, np.uint8)
     row = np.concatenate([part for panel in panels for part in (panel, gap)][:-1], axis=1)
-    file = io.BytesIO()
-    Image.fromarray(row).save(file, "PNG")
-    return file.getvalue()
+    return _image_to_png(row)
+
+
+def heatmap(
+    image: NDArray[np.uint8], anomaly_map: NDArray, heat: tuple[float, float], longest: int = 2048
+) -> bytes:
+    """Draws a heatmap over a large image, pixel on pixel, or several pixels in one where it is huge.
+
+    Args:
+        image: uint8 [H, W, C].
+        anomaly_map: float [H, W].
+        heat: See `heat_range`.
+        longest: Pixels of the picture's longer side, at most. Beyond it, boxes of pixels become one: their
+            mean colour, but their highest heat, so that no small defect is averaged away.
+    """
+    shown = _to_rgb(image)
+    factor = math.ceil(max(shown.shape[:2]) / longest)
+    if factor > 1:
+        shown = np.asarray(Image.fromarray(shown).reduce(factor))
+        anomaly_map = measure.block_reduce(anomaly_map, factor, np.max, cval=float(anomaly_map.min()))
+    return _image_to_png(_overlay(shown, _hotness(anomaly_map, heat)))
+
+
+def _hotness(anomaly_map: NDArray, heat: tuple[float, float]) -> NDArray:
+    """Scales a map so that cold is 0 and hot is 1."""
+    return np.clip((anomaly_map - heat[0]) / (heat[1] - heat[0]), 0, 1)
 
 
 def _panel_side(resolution: int) -> int:
@@ -132,8 +157,13 @@ def _resize(pixels: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
 
 def _panel(image: NDArray[np.uint8], side: int) -> NDArray[np.uint8]:
     """Returns the image, of any number of channels, as RGB of the panel's size."""
+    return _resize(_to_rgb(image), side)
+
+
+def _to_rgb(image: NDArray[np.uint8]) -> NDArray[np.uint8]:
+    """Returns the image, of any number of channels, as RGB."""
     shown = displayable(image)
-    return _resize(np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown, side)
+    return np.repeat(shown, 3, axis=2) if shown.shape[2] == 1 else shown
 
 
 def _overlay(original: NDArray[np.uint8], hotness: NDArray) -> NDArray[np.uint8]:
@@ -152,6 +182,12 @@ def _outline(original: NDArray[np.uint8], mask: NDArray) -> NDArray[np.uint8]:
     outlined = original.copy()
     outlined[border] = _CONTOUR
     return outlined
+
+
+def _image_to_png(pixels: NDArray[np.uint8]) -> bytes:
+    file = io.BytesIO()
+    Image.fromarray(pixels).save(file, "PNG")
+    return file.getvalue()
 
 
 def _to_png(figure: Figure, axes: Axes) -> bytes:

@@ -54,3 +54,22 @@ def test_plots_are_pictures():
         figures.roc_curve(labels[:4], scores[:4], 0.45),
     ):
         assert _open(png).std() > 5
+
+
+def test_a_heatmap_of_a_large_image_has_its_size():
+    image = np.full((30, 70, 1), 100, np.uint8)
+    maps = np.zeros((30, 70), np.float32)
+    maps[10:20, 40:60] = 5
+    picture = _open(figures.heatmap(image, maps, (0.0, 1.0)))
+    assert picture.shape == (30, 70, 3)
+    np.testing.assert_array_equal((picture != 100).any(axis=2), maps > 0)
+
+
+def test_a_huge_heatmap_is_reduced_and_keeps_the_smallest_defect():
+    image = np.full((30, 70, 3), 100, np.uint8)
+    maps = np.zeros((30, 70), np.float32)
+    maps[29, 69] = 5
+    picture = _open(figures.heatmap(image, maps, (0.0, 1.0), longest=20))
+    assert picture.shape == (8, 18, 3)
+    assert (picture[-1, -1] @ [1, 1, 0] > 400).all()
+    assert (picture != 100).any(axis=2).sum() == 1
