@@ -13,7 +13,9 @@ import tensorflow as tf
 Critic = Callable[[tf.Tensor], tf.Tensor]
 
 
-def discriminator_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor, adversarial: str) -> tf.Tensor:
+def discriminator_loss(
+    real_scores: tf.Tensor, fake_scores: tf.Tensor, adversarial: str, weights: tf.Tensor | float = 1.0
+) -> tf.Tensor:
     """Returns what the discriminator minimizes, without penalties.
 
     Args:
@@ -21,10 +23,13 @@ def discriminator_loss(real_scores: tf.Tensor, fake_scores: tf.Tensor, adversari
         fake_scores: D(fake), float [N].
         adversarial: "wasserstein": mean(D(fake)) - mean(D(real)); "logistic": mean(softplus(D(fake))) +
             mean(softplus(-D(real))).
+        weights: Weight of each real image, float [N] with the mean 1.
     """
     if adversarial == "logistic":
-        return tf.reduce_mean(tf.nn.softplus(fake_scores)) + tf.reduce_mean(tf.nn.softplus(-real_scores))
-    return tf.reduce_mean(fake_scores) - tf.reduce_mean(real_scores)
+        return tf.reduce_mean(tf.nn.softplus(fake_scores)) + tf.reduce_mean(
+            weights * tf.nn.softplus(-real_scores)
+        )
+    return tf.reduce_mean(fake_scores) - tf.reduce_mean(weights * real_scores)
 
 
 def generator_loss(fake_scores: tf.Tensor, adversarial: str) -> tf.Tensor:

@@ -7,7 +7,7 @@ from proganomaly.components.images.spec import RESOLUTIONS
 from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
 
 SCHEDULE_UNITS = ("images", "epochs")
-ADVERSARIAL_LOSSES = ("wasserstein", "logistic")
+ADVERSARIAL_LOSSES = ("wasserstein", "logistic", "none")
 STRATEGIES = ("default", "one_device", "mirrored", "multi_worker", "tpu")
 MODES = ("graph", "eager", "xla")
 PRECISIONS = ("float32", "bfloat16", "float16")
@@ -94,7 +94,8 @@ class LossSettings:
     """The losses and how often each network is updated; see `losses` and `step`.
 
     Attributes:
-        adversarial: "wasserstein" (Gulrajani et al. 2017) or "logistic" (softplus, non-saturating).
+        adversarial: "wasserstein" (Gulrajani et al. 2017), "logistic" (softplus, non-saturating), or "none":
+            the discriminator learns from `networks.transforms` alone, generator and encoder learn nothing.
         gradient_penalty: Weight (lambda) of the WGAN-GP penalty; 0 for none.
         gradient_target: The gradient norm that the penalty pulls towards.
         drift: Weight of D(real)^2, which keeps the critic's output near zero; 0 for none.
@@ -106,6 +107,8 @@ class LossSettings:
         concatenated: Send reals and fakes through D in one pass, their minibatch statistics kept apart.
         label: Weight of the conditional label term (AC-GAN); of use with `networks.label_count` above 0.
         transform: Weight of recognizing how a real image was transformed; of use with `networks.transforms`.
+        suspects: Share of each batch, in [0, 1), that counts nothing for the discriminator: the real images
+            whose transformation is recognized worst, where anomalies may be among the normal images.
         encoder: Weights of the encoder's terms.
     """
 
@@ -120,12 +123,15 @@ class LossSettings:
     concatenated: bool = False
     label: float = 1.0
     transform: float = 1.0
+    suspects: float = 0.0
     encoder: EncoderLossSettings = dataclasses.field(default_factory=EncoderLossSettings)
 
     def __post_init__(self) -> None:
         check_choice("adversarial", self.adversarial, ADVERSARIAL_LOSSES)
         for name in ("gradient_penalty", "drift", "r1", "label", "transform"):
             check_range(name, getattr(self, name), minimum=0)
+        if self.suspects != 0:
+            check_range("suspects", self.suspects, 0, 1, exclusive=True)
         check_range("gradient_target", self.gradient_target, minimum=0, exclusive=True)
         for name in ("penalty_interval", "critic_steps"):
             check_range(name, getattr(self, name), minimum=1)
@@ -337,4 +343,15 @@ class TrainerSettings:
             check_range("ema_decay", self.ema_decay, 0, 1, exclusive=True)
         elif self.ema_decay is not None:
             check_range("ema_decay", self.ema_decay, minimum=0)
+        recognizes = self.networks.transforms and self.losses.transform
+        if self.losses.adversarial == "none" and not recognizes:
+            raise SettingsError(
+                "losses.adversarial none needs networks.transforms, and losses.transform above 0: nothing else "
+                "is learned; received none of them"
+            )
+        if self.losses.suspects and not recognizes:
+            raise SettingsError(
+                "losses.suspects needs networks.transforms, and losses.transform above 0; "
+                f"received {self.losses.suspects} without them"
+            )
         check_range("seed", self.seed, minimum=0, maximum=2**32 - 1)

@@ -86,7 +86,8 @@ def due(settings: TrainerSettings, stage: Stage, images_seen: int) -> Due:
     """Returns what the step after `images_seen` images does, a pure function of that number."""
     number = (images_seen - stage.start) // stage.batch_size
     losses = settings.losses
-    return Due(number % losses.penalty_interval == 0, (number + 1) % losses.critic_steps == 0)
+    generator = losses.adversarial != "none" and (number + 1) % losses.critic_steps == 0
+    return Due(number % losses.penalty_interval == 0, generator)
 
 
 def make_step(

@@ -14,8 +14,8 @@ import tensorflow as tf
 
 from proganomaly.components.model.layers import downscale2d, lerp, upscale2d
 from proganomaly.components.model.networks import Networks, make_codes, to_network_range
-from proganomaly.components.model.transforms import transform_counts, transformed
 from proganomaly.components.trainer import losses
+from proganomaly.components.trainer.recognition import Recognition, unsuspicious
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
 
@@ -68,8 +68,8 @@ class Updates:
     ) -> None:
         self._networks, self._optimizers, self._replicas = networks, optimizers, replicas
         self._losses, self._resolution = settings.losses, stage.resolution
-        self._transforms = settings.networks.transforms
         self._precision = tf.as_dtype(settings.execution.precision)
+        self._recognition = Recognition(networks.discriminator, self._precision)
         jit = settings.execution.mode == "xla" and replicas > 1
         compile_pass: Callable = (
             functools.partial(tf.function, jit_compile=True, autograph=False) if jit else _as_it_is
@@ -98,8 +98,12 @@ class Updates:
             generator: Whether generator and encoder are updated.
         """
         reals = faded(to_network_range(images), alpha)
-        codes = self._codes(draw, _CRITIC_LATENTS, labels)
         chance = self._chance(draw)
+        if self._losses.adversarial == "none":
+            gradients, statistics = self._recognition_pass(reals, chance.choices, alpha)
+            self._apply("discriminator", gradients, statistics)
+            return statistics
+        codes = self._codes(draw, _CRITIC_LATENTS, labels)
         if self._losses.shared_fakes and generator:
             return self._run_simultaneously(reals, labels, codes, chance, alpha, penalties)
         fakes = self._generate(codes, alpha)
@@ -184,7 +188,10 @@ class Updates:
             if serves_generator:
                 tape.watch(fakes)
             (real_scores, real_logits), (fake_scores, fake_logits) = self._score_both(reals, fakes, alpha)
-            loss = losses.discriminator_loss(real_scores, fake_scores, settings.adversarial)
+            recognition, weights = self._recognize(reals, chance.choices, alpha, found)
+            loss = recognition + losses.discriminator_loss(
+                real_scores, fake_scores, settings.adversarial, weights
+            )
             if settings.drift:
                 found["discriminator/drift"] = losses.drift(real_scores)
                 loss += settings.drift * found["discriminator/drift"]
@@ -200,9 +207,6 @@ class Updates:
                 label = losses.label_loss(labels, real_logits) + losses.label_loss(labels, fake_logits)
                 found["discriminator/label"] = label
                 loss += settings.label * label
-            if self._transforms and settings.transform:
-                found["discriminator/transform"] = self._transform_loss(reals, chance.choices, alpha)
-                loss += settings.transform * found["discriminator/transform"]
             scaled = self._scaled("discriminator", loss)
         found |= {
             "loss/discriminator": loss,
@@ -262,14 +266,30 @@ class Updates:
         gradients = tape.gradient(scaled, _values(self._networks.encoder))
         return gradients, found | {"loss/encoder": loss}
 
-    def _transform_loss(self, reals: tf.Tensor, choices: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-        images = tf.cast(transformed(reals, self._transforms, choices), self._precision)
-        logits = self._networks.discriminator.transform_logits(images, alpha)
-        return tf.reduce_mean(losses.transform_losses(choices, logits, transform_counts(self._transforms)))
+    def _recognition_pass(
+        self, reals: tf.Tensor, choices: tf.Tensor, alpha: tf.Tensor | None
+    ) -> tuple[Gradients, Statistics]:
+        """Returns D's gradients where it learns to recognize transformations and nothing else."""
+        found: Statistics = {}
+        with tf.GradientTape() as tape:
+            loss, _ = self._recognize(reals, choices, alpha, found)
+            scaled = self._scaled("discriminator", loss)
+        gradients = tape.gradient(scaled, _values(self._networks.discriminator))
+        return gradients, found | {"loss/discriminator": loss}
+
+    def _recognize(
+        self, reals: tf.Tensor, choices: tf.Tensor, alpha: tf.Tensor | None, found: Statistics
+    ) -> tuple[tf.Tensor | float, tf.Tensor | float]:
+        """Returns the weighted loss of the transformation head and the weight of each real image, [N]."""
+        if not self._recognition.kinds or not self._losses.transform:
+            return 0.0, 1.0
+        image_losses = self._recognition.image_losses(reals, choices, alpha)
+        weights = unsuspicious(image_losses, self._losses.suspects)
+        found["discriminator/transform"] = tf.reduce_mean(weights * image_losses)
+        return self._losses.transform * found["discriminator/transform"], weights
 
     def _chance(self, draw: "ReplicaRandom") -> Chance:
-        counts = tf.constant(transform_counts(self._transforms), tf.float32)
-        choices = tf.cast(draw.uniform(_TRANSFORMS, [len(self._transforms)]) * counts, tf.int32)
+        choices = self._recognition.choices(draw.uniform(_TRANSFORMS, [self._recognition.kinds]))
         return Chance(draw.uniform(_MIXING, [1, 1, 1]), choices)
 
     def _codes(self, draw: "ReplicaRandom", stream: int, labels: tf.Tensor) -> tf.Tensor:

@@ -213,6 +213,37 @@ def test_the_transformation_head_learns_from_transformed_reals(step, tiny):
     assert _moved(begun.discriminator.transform_dense, state.networks.discriminator.transform_dense)
 
 
+def test_without_an_adversary_only_the_head_and_its_trunk_learn(step):
+    begun, state, found = step(networks={"transforms": ("flip",)}, losses={"adversarial": "none"})
+    assert found["loss/discriminator"] == found["discriminator/transform"] > 0
+    assert _moved(begun.discriminator.trunk, state.networks.discriminator.trunk)
+    for name in ("generator", "encoder"):
+        assert not _moved(getattr(begun, name), getattr(state.networks, name))
+
+
+@pytest.mark.option("losses.suspects")
+def test_suspects_count_neither_for_the_head_nor_for_the_critic(step, tiny):
+    changes = {"networks": {"transforms": ("flip",)}, "losses": {"gradient_penalty": 0, "drift": 0}}
+    begun, _, everything = step(**changes)
+    _, _, found = step(**{**changes, "losses": {**changes["losses"], "suspects": 0.25}})
+    draw = ReplicaRandom(1, tf.constant(IMAGES_SEEN, tf.int64), np.arange(8)[None])
+    flips = draw.uniform(3, [1]).numpy()[:, 0] >= 0.5
+    reals = faded(to_network_range(tiny.make_images(8)), ALPHA)
+    images = np.stack(
+        [image[::-1] if flip else image for image, flip in zip(reals.numpy(), flips, strict=True)]
+    )
+    log_p = scipy.special.log_softmax(
+        begun.discriminator.transform_logits(tf.constant(images), ALPHA), axis=1
+    )
+    losses = -log_p[range(8), flips.astype(int)]
+    kept = np.argsort(losses)[:6]
+    np.testing.assert_allclose(found["discriminator/transform"], losses[kept].mean(), rtol=1e-4)
+    scores = begun.discriminator(reals, ALPHA).numpy()
+    change = found["loss/discriminator"] - everything["loss/discriminator"]
+    expected = losses[kept].mean() - losses.mean() - scores[kept].mean() + scores.mean()
+    np.testing.assert_allclose(change, expected, rtol=1e-2, atol=1e-5)
+
+
 @pytest.mark.option("execution.data_format", "execution.precision")
 @pytest.mark.parametrize(
     "execution, tolerance",
