@@ -346,8 +346,8 @@ class TrainerSettings:
         recognizes = self.networks.transforms and self.losses.transform
         if self.losses.adversarial == "none" and not recognizes:
             raise SettingsError(
-                "losses.adversarial none needs networks.transforms, and losses.transform above 0: nothing else "
-                "is learned; received none of them"
+                "losses.adversarial none needs networks.transforms, and losses.transform above 0: nothing "
+                "else is learned; received none of them"
             )
         if self.losses.suspects and not recognizes:
             raise SettingsError(
