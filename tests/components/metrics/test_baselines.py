@@ -1,8 +1,10 @@
 import numpy as np
 import pytest
+from sklearn.metrics import roc_auc_score
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.metrics.baselines import knn_baseline, pca_baseline
+from proganomaly.components.metrics import baselines
+from proganomaly.components.metrics.baselines import isolation_forest_baseline, knn_baseline, pca_baseline
 
 
 def images(seed, number, shape=(6, 5, 3)):
@@ -54,11 +56,39 @@ def test_a_bright_square_is_found_and_located(baseline):
     assert maps.shape == (4, 16, 16)
 
 
+def test_isolation_forest_finds_what_differs_in_every_pixel():
+    rng = np.random.default_rng(8)
+    normal = rng.normal(100, 10, (300, 6, 6, 1)).astype(np.uint8)
+    tested = rng.normal(100, 10, (80, 6, 6, 1)).astype(np.uint8)
+    tested[40:] = rng.normal(140, 10, (40, 6, 6, 1)).astype(np.uint8)
+    scores = isolation_forest_baseline(normal, tested)
+    assert roc_auc_score(np.arange(80) >= 40, scores) > 0.99
+    assert scores.min() > 0 and scores.max() < 1
+    np.testing.assert_array_equal(scores, isolation_forest_baseline(normal, tested))
+    assert np.any(scores != isolation_forest_baseline(normal, tested, seed=1))
+
+
+@pytest.mark.parametrize("baseline", [knn_baseline, pca_baseline])
+def test_images_and_maps_may_stand_in_files(baseline, tmp_path, monkeypatch):
+    normal, tested = images(9, 30), images(10, 25)
+    scores, maps = baseline(normal, tested)
+    stored = np.memmap(tmp_path / "images", np.uint8, "w+", shape=tested.shape)
+    stored[:] = tested
+    target = np.memmap(tmp_path / "maps", np.float32, "w+", shape=maps.shape)
+    # 7 images at a time.
+    monkeypatch.setattr(baselines, "_CHUNK_VALUES", 7 * 90)
+    piecewise, written = baseline(normal, stored, maps=target)
+    assert written is target
+    np.testing.assert_allclose(piecewise, scores, rtol=1e-5)
+    np.testing.assert_allclose(target, maps, atol=1e-5)
+
+
 def test_no_images_to_score():
     for baseline in (knn_baseline, pca_baseline):
         scores, maps = baseline(images(6, 8), images(7, 0))
         assert scores.shape == (0,)
         assert maps.shape == (0, 6, 5)
+    assert isolation_forest_baseline(images(6, 8), images(7, 0)).shape == (0,)
 
 
 def test_too_few_normal_images():
@@ -66,3 +96,7 @@ def test_too_few_normal_images():
         knn_baseline(images(0, 0), images(1, 2))
     with pytest.raises(UserError, match="pca_baseline needs at least 2 normal images; received 1"):
         pca_baseline(images(0, 1), images(1, 2))
+    with pytest.raises(
+        UserError, match="isolation_forest_baseline needs at least 1 normal images; received 0"
+    ):
+        isolation_forest_baseline(images(0, 0), images(1, 2))
