@@ -5,6 +5,10 @@ Source: Roth et al. 2022, "Towards Total Recall in Industrial Anomaly Detection"
 
 import numpy as np
 
+# Vectors that a few steps of the coreset look at, and that one product of matrices takes.
+_POOL = 4_096
+_BLOCK = 2_048
+
 
 class Reservoir:
     """A uniform sample of fixed size from a stream of vectors: those with the smallest random keys.
@@ -23,6 +27,9 @@ class Reservoir:
         """Offers vectors, float [N, D], to the sample."""
         keys = self._random.random(len(vectors))
         if self._vectors is not None:
+            if len(self._keys) == self._size:
+                chosen = keys < self._keys.max()
+                vectors, keys = vectors[chosen], keys[chosen]
             vectors, keys = np.concatenate([self._vectors, vectors]), np.concatenate([self._keys, keys])
         kept = np.argsort(keys)[: self._size]
         self._vectors, self._keys = vectors[kept], keys[kept]
@@ -50,15 +57,34 @@ def greedy_coreset(vectors: np.ndarray, size: int) -> np.ndarray:
     """
     if len(vectors) <= size:
         return vectors
-    vectors = np.ascontiguousarray(vectors, dtype=np.float32)
-    squares = np.einsum("nd,nd->n", vectors, vectors)
-    centred = vectors - vectors.mean(axis=0)
-    chosen = [int(np.argmin(np.einsum("nd,nd->n", centred, centred)))]
-    distances = np.full(len(vectors), np.inf, dtype=np.float32)
-    for _ in range(size - 1):
-        last = chosen[-1]
-        to_last = squares + squares[last] - 2 * (vectors @ vectors[last])
-        np.minimum(distances, to_last, out=distances)
-        distances[last] = -np.inf
-        chosen.append(int(np.argmax(distances)))
+    # Around their mean, where float32 squares lose least.
+    centred = np.ascontiguousarray(vectors - vectors.mean(axis=0), dtype=np.float32)
+    squares = np.einsum("nd,nd->n", centred, centred)
+    chosen = [int(np.argmin(squares))]
+    distances, measured = np.full(len(vectors), np.inf, dtype=np.float32), 0
+    while len(chosen) < size:
+        # Distances only fall. While the farthest of a pool is farther than all outside were when they were
+        # measured, it is the farthest of all: most steps look at the pool alone.
+        _shorten(distances, centred, squares, chosen[measured:])
+        measured = len(chosen)
+        outside = max(len(vectors) - _POOL, 0)
+        order = np.argpartition(distances, max(outside - 1, 0))
+        limit, pool = distances[order[outside - 1]] if outside else -np.inf, order[outside:]
+        own, own_squares, own_distances = centred[pool], squares[pool], distances[pool]
+        while len(chosen) < size and own_distances.max() >= limit:
+            farthest = int(np.argmax(own_distances))
+            chosen.append(int(pool[farthest]))
+            to_last = own_squares + own_squares[farthest] - 2 * (own @ own[farthest])
+            np.minimum(own_distances, to_last, out=own_distances)
+            own_distances[farthest] = -np.inf
     return vectors[chosen]
+
+
+def _shorten(distances: np.ndarray, vectors: np.ndarray, squares: np.ndarray, chosen: list[int]) -> None:
+    """Lowers the squared distances [N] to those of newly chosen vectors, in place."""
+    new, new_squares = vectors[chosen], squares[chosen]
+    for start in range(0, len(vectors), _BLOCK):
+        part = slice(start, start + _BLOCK)
+        nearest = (new_squares - 2 * (vectors[part] @ new.T)).min(axis=1) + squares[part]
+        np.minimum(distances[part], nearest, out=distances[part])
+    distances[chosen] = -np.inf

@@ -204,10 +204,12 @@ class Discriminator(keras.Model):
 
     def minibatch_statistic(self, images: tf.Tensor) -> tf.Tensor:
         """Returns the mean over a batch, [N, R, R, C] with N static, of what the minibatch layer appends."""
+        return self.statistic_of(self.trunk(images))
+
+    def statistic_of(self, x: tf.Tensor) -> tf.Tensor:
+        """Does what `minibatch_statistic` does, from the trunk's output on."""
         settings = self.settings
-        x = minibatch_stddev(
-            self.trunk(images), settings.minibatch_stddev_group, 1, settings.epsilon, self.data_format
-        )
+        x = minibatch_stddev(x, settings.minibatch_stddev_group, 1, settings.epsilon, self.data_format)
         appended = x[:, -1] if self.data_format == CHANNELS_FIRST else x[..., -1]
         return tf.reduce_mean(tf.cast(appended, tf.float32))
 
@@ -216,13 +218,21 @@ class Discriminator(keras.Model):
 
         The score of an image then depends on that image alone.
         """
-        x, axis = self.trunk(images), channel_axis(self.data_format)
+        return self.score_of(self.trunk(images), statistic)
+
+    def score_of(self, x: tf.Tensor, statistic: tf.Tensor) -> tf.Tensor:
+        """Does what `score_with_statistic` does, from the trunk's output on."""
+        axis = channel_axis(self.data_format)
         plane = tf.zeros_like(tf.gather(x, [0], axis=axis)) + tf.cast(statistic, x.dtype)
         return self._outputs(tf.concat([x, plane], axis=axis))[:, 0]
 
     def transform_features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the activations before the logits of the transformations, float [N, feature_maps(2)]."""
-        x = self._activate(self.transform_conv(self.trunk(images, alpha=alpha)))
+        return self.transform_features_of(self.trunk(images, alpha=alpha))
+
+    def transform_features_of(self, x: tf.Tensor) -> tf.Tensor:
+        """Does what `transform_features` does, from the trunk's output on."""
+        x = self._activate(self.transform_conv(x))
         x = self._activate(self.transform_dense(_flattened(x, self.data_format)))
         return tf.cast(x, tf.float32)
 
@@ -265,7 +275,11 @@ class Encoder(keras.Model):
 
     def features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
         """Returns the activations before the last layer, float [N, feature_maps(2)]."""
-        x = self._activate(self.conv(self.trunk(images, alpha=alpha)))
+        return self.features_of(self.trunk(images, alpha=alpha))
+
+    def features_of(self, x: tf.Tensor) -> tf.Tensor:
+        """Does what `features` does, from the trunk's output on."""
+        x = self._activate(self.conv(x))
         x = self._activate(self.dense(_flattened(x, self.data_format)))
         return tf.cast(x, tf.float32)
 

@@ -1,7 +1,7 @@
 """Scores images with trained networks: the one implementation for calibration, evaluation and serving."""
 
 import dataclasses
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping, Sequence
 
 import numpy as np
 import tensorflow as tf
@@ -9,10 +9,13 @@ import tensorflow as tf
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.calibration import Calibration, calibrate
 from proganomaly.components.model.coreset import Reservoir
-from proganomaly.components.model.memory import FeatureMemory, memory_side
-from proganomaly.components.model.networks import Networks, resolutions_up_to, to_network_range, to_uint8
-from proganomaly.components.model.scoring import nearest_distances, pixel_residual, smoothed, top_share
-from proganomaly.components.model.settings import ScoringSettings
+from proganomaly.components.model.image_scores import image_scores
+from proganomaly.components.model.networks import Networks, to_network_range, to_uint8
+from proganomaly.components.model.observation import Observation, views
+from proganomaly.components.model.references import References
+from proganomaly.components.model.scoring import smoothed, top_share
+from proganomaly.components.model.settings import MAP_COMPONENTS, TRANSFORM_COMPONENTS, ScoringSettings
+from proganomaly.components.model.suspects import Suspects
 
 # Pixels of calibration maps that the pixel threshold is taken from.
 _CALIBRATION_PIXELS = 1_000_000
@@ -34,16 +37,23 @@ class Explanation:
 
 
 class AnomalyScorer(tf.Module):
-    """Networks, reference features and calibrations, in one module that can be saved.
+    """Networks, reference sets and calibrations, in one module that can be saved.
 
-    The taps: the discriminator's feature maps behind the first convolution of each block (far before its
-    minibatch standard deviation) for the anomaly map; the encoder's activations before its last layer for the
-    image as a whole.
+    `taps` says which layers the scores look at; all of the discriminator's are before its minibatch standard
+    deviation.
 
     Args:
         networks: Trained networks.
         spec: Size and channels of the images.
         settings: How to score.
+
+    Attributes:
+        component_names: The score components that `explain` returns.
+        references: What images are compared with.
+        suspects: The images that `fit` was given by suspicion, where it left some of them out.
+
+    Raises:
+        SettingsError: the networks have not what the settings ask for.
     """
 
     def __init__(self, networks: Networks, spec: ImageSpec, settings: ScoringSettings) -> None:
@@ -51,86 +61,76 @@ class AnomalyScorer(tf.Module):
         self.generator = networks.generator
         self.discriminator = networks.discriminator
         self.encoder = networks.encoder
-        self.spec, self.settings = spec, settings
-        self.memories = [
-            FeatureMemory(resolution, memory_side(resolution, spec.resolution, settings.map_side))
-            for resolution in settings.map_resolutions or default_map_resolutions(spec.resolution)
-        ]
+        self.spec, self.settings, self._networks = spec, settings, networks
+        has_transforms = networks.discriminator.transform_count > 0
+        settings.check_networks(spec.resolution, has_transforms)
+        self.component_names = tuple(
+            name for name in settings.components if has_transforms or name not in TRANSFORM_COMPONENTS
+        )
+        self.references = References(networks, spec.resolution, settings, self.component_names)
+        self.suspects: Suspects | None = None
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
         self.pixel_threshold = 0.0
 
     def fit(self, normal_images: Callable[[], Iterable[np.ndarray]], seed: int = 0) -> None:
-        """Learns the reference features from normal training images.
+        """Learns the reference sets from normal training images.
 
         Args:
-            normal_images: Gives the batches of uint8 [N, H, W, C].
+            normal_images: Gives the batches of uint8 [N, H, W, C]; called twice where `trim` leaves out
+                suspects.
             seed: Seed of the samples that are kept.
         """
-        reservoirs = [Reservoir(self.settings.reservoir_size, seed) for _ in self.memories]
-        codes = []
-        for batch in normal_images():
-            images = to_network_range(batch)
-            feature_maps = self.discriminator.trunk.feature_maps(images)
-            for memory, reservoir in zip(self.memories, reservoirs, strict=True):
-                vectors = memory.vectors(feature_maps[memory.resolution]).numpy()
-                reservoir.add(vectors.reshape(-1, vectors.shape[-1]))
-            codes.append(self.encoder.features(images).numpy())
-        for memory, reservoir in zip(self.memories, reservoirs, strict=True):
-            memory.fit(reservoir, self.settings.coreset_size)
-        references = np.concatenate(codes)
-        chosen = np.random.default_rng(seed).permutation(len(references))[: self.settings.reference_images]
-        self.encoder_references = tf.Variable(references[chosen], trainable=False, name="encoder_references")
+        self.suspects = self.references.fit(normal_images, seed)
 
     def calibrate(self, normal_images: Callable[[], Iterable[np.ndarray]]) -> None:
         """Learns what is usual from held-out normal images.
 
         Args:
-            normal_images: Gives the batches of uint8 [N, H, W, C]; called twice, since the scores can only
-                be calibrated when the maps are.
+            normal_images: Gives the batches of uint8 [N, H, W, C]; their maps are in memory meanwhile.
         """
-
-        def explain_batch(images: tf.Tensor) -> tuple[dict[str, tf.Tensor], tf.Tensor]:
-            explanation = self.explain(images)
-            return explanation.components, explanation.anomaly_map
-
-        distances = tf.function(self._distances, reduce_retracing=True)
-        by_batch = [distances(to_network_range(batch)) for batch in normal_images()]
-        for index, memory in enumerate(self.memories):
-            memory.calibrate(np.concatenate([batch[index] for batch in by_batch]))
-        explain = tf.function(explain_batch, reduce_retracing=True)
+        observe = tf.function(self._observe_members, reduce_retracing=True)
+        seen = [observe(to_network_range(batch)) for batch in normal_images()]
+        for index, memory in enumerate(self.references.memories):
+            memory.calibrate(np.concatenate([distances[index] for distances, _ in seen]))
+        join = tf.function(self._anomaly_map, reduce_retracing=True)
         pixels = Reservoir(_CALIBRATION_PIXELS)
         parts = []
-        for batch in normal_images():
-            components, anomaly_map = explain(to_network_range(batch))
+        for distances, components in seen:
+            anomaly_map = join(distances)
             pixels.add(anomaly_map.numpy().reshape(-1, 1))
-            parts.append(components)
+            parts.append(components | _map_scores(anomaly_map))
         self.pixel_threshold = float(np.quantile(pixels.vectors, 1.0 - self.settings.false_positive_rate))
-        components = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
-        self.component_calibrations = {name: calibrate(components[name]) for name in self.settings.members}
-        self.calibration = calibrate(self.fused(components).numpy())
+        scores = {name: np.concatenate([part[name] for part in parts]) for name in self.settings.members}
+        self.component_calibrations = {name: calibrate(values) for name, values in scores.items()}
+        self.calibration = calibrate(self.fused(scores).numpy())
 
     def explain(self, images: tf.Tensor) -> Explanation:
-        """Scores images, float [N, H, W, C] in [-1, 1], by every component."""
-        anomaly_map = self._anomaly_map(images)
-        features = self.encoder.features(images)
-        reconstructions = self.generator(self.encoder.latent(features))
-        components = {
-            "map_top": top_share(anomaly_map),
-            "map_max": tf.reduce_max(anomaly_map, axis=[1, 2]),
-            "map_mean": tf.reduce_mean(anomaly_map, axis=[1, 2]),
-            "encoder_density": nearest_distances(features, self.encoder_references, self.settings.neighbours),
-            "pixel_residual": pixel_residual(images, reconstructions),
-        }
-        return Explanation(components, anomaly_map, to_uint8(reconstructions))
+        """Scores images, float [N, H, W, C] in [-1, 1], by every component that the settings name."""
+        seen = self._views(images)
+        anomaly_map = self._anomaly_map(self._distances(seen))
+        components = self._image_scores(seen, self.component_names) | _map_scores(anomaly_map)
+        return Explanation(
+            {name: components[name] for name in self.component_names},
+            anomaly_map,
+            to_uint8(seen[0].reconstructions),
+        )
 
-    def fused(self, components: dict[str, tf.Tensor]) -> tf.Tensor:
+    def members(self, images: tf.Tensor) -> dict[str, tf.Tensor]:
+        """Returns the components that the score is made of, float [N] each, and computes nothing else."""
+        seen = self._views(images)
+        components = self._image_scores(seen, self.settings.members)
+        if set(self.settings.members) & set(MAP_COMPONENTS):
+            components |= _map_scores(self._anomaly_map(self._distances(seen)))
+        return components
+
+    def fused(self, components: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the score: the mean robust z of the members, float [N]."""
         return tf.add_n(
             [self.component_calibrations[name].robust_z(components[name]) for name in self.settings.members]
         ) / len(self.settings.members)
 
-    def verdict(self, components: dict[str, tf.Tensor]) -> dict[str, tf.Tensor]:
+    def verdict(self, components: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns score, normalized_score, p_value, is_anomaly and threshold, each [N]."""
         assert self.calibration is not None, "calibrate first"
         score = self.fused(components)
@@ -143,23 +143,41 @@ class AnomalyScorer(tf.Module):
             "threshold": tf.fill(tf.shape(score), tf.constant(threshold, tf.float32)),
         }
 
-    def _distances(self, images: tf.Tensor) -> list[tf.Tensor]:
-        feature_maps = self.discriminator.trunk.feature_maps(images)
-        return [memory.distances(feature_maps[memory.resolution]) for memory in self.memories]
+    def _views(self, images: tf.Tensor) -> list[Observation]:
+        return [Observation(self._networks, view) for view in views(images, self.settings.flips)]
 
-    def _anomaly_map(self, images: tf.Tensor) -> tf.Tensor:
-        """Averages the maps of all resolutions at the finest, then smooths: float [N, H, W]."""
-        feature_maps = self.discriminator.trunk.feature_maps(images)
-        side = max(memory.side for memory in self.memories)
-        maps = [
-            tf.image.resize(memory.anomaly_map(feature_maps[memory.resolution])[..., None], [side, side])
-            for memory in self.memories
+    def _observe_members(self, images: tf.Tensor) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
+        """Returns what the members and the map are made of and needs no calibration."""
+        seen = self._views(images)
+        return self._distances(seen), self._image_scores(seen, self.settings.members)
+
+    def _image_scores(self, seen: list[Observation], names: Sequence[str]) -> dict[str, tf.Tensor]:
+        parts = [image_scores(view, self.references, self._networks, names) for view in seen]
+        return {name: tf.add_n([part[name] for part in parts]) / len(parts) for name in parts[0]}
+
+    def _distances(self, seen: list[Observation]) -> list[tf.Tensor]:
+        """Returns the distances from each memory, float [N, views, side, side]."""
+        return [
+            tf.stack([memory.distances(view.map(memory.network, memory.resolution)) for view in seen], axis=1)
+            for memory in self.references.memories
         ]
+
+    def _anomaly_map(self, distances: list[tf.Tensor]) -> tf.Tensor:
+        """Averages the maps of all views and memories at the finest, then smooths: float [N, H, W]."""
+        side = max(memory.side for memory in self.references.memories)
+        maps = []
+        for memory, values in zip(self.references.memories, distances, strict=True):
+            spreads = memory.in_spreads(values)
+            upright = tf.concat([spreads[:, :1], spreads[:, 1:, :, ::-1]], axis=1)
+            maps.append(tf.image.resize(tf.reduce_mean(upright, axis=1)[..., None], [side, side]))
         mean = tf.add_n(maps)[..., 0] / len(maps)
         resolution = self.spec.resolution
         return smoothed(mean, resolution, self.settings.smoothing * resolution)
 
 
-def default_map_resolutions(resolution: int) -> tuple[int, ...]:
-    """Returns the three finest resolutions from 8 pixels up."""
-    return tuple(level for level in resolutions_up_to(resolution) if level >= 8)[-3:] or (4,)
+def _map_scores(anomaly_map: tf.Tensor) -> dict[str, tf.Tensor]:
+    return {
+        "map_top": top_share(anomaly_map),
+        "map_max": tf.reduce_max(anomaly_map, axis=[1, 2]),
+        "map_mean": tf.reduce_mean(anomaly_map, axis=[1, 2]),
+    }

@@ -1,30 +1,34 @@
-"""How anomalous an image is: density of the networks' own features, and the pixel residual beside it.
+"""How anomalous an image is by density, by its map, and by what the networks say of it.
 
 Every function scores each image by itself: no batch statistics, so a score never depends on its neighbours.
 """
 
+from collections.abc import Callable, Sequence
+
 import tensorflow as tf
+
+from proganomaly.components.model.transforms import transform_counts, transformed
 
 
 def nearest_distances(vectors: tf.Tensor, references: tf.Tensor, neighbours: int) -> tf.Tensor:
     """Returns the mean Euclidean distance of each vector to its nearest references.
 
     Args:
-        vectors: float [N, D].
+        vectors: float [N, D], around 0 for the sake of float32, as the references.
         references: float [M, D].
         neighbours: How many to average; at most M are used.
 
     Returns:
         float [N], 0 and above.
     """
-    squares = (
-        tf.reduce_sum(tf.square(vectors), axis=1, keepdims=True)
-        + tf.reduce_sum(tf.square(references), axis=1)
-        - 2.0 * tf.matmul(vectors, references, transpose_b=True)
+    nearness = 2.0 * tf.matmul(vectors, references, transpose_b=True) - tf.reduce_sum(
+        tf.square(references), axis=1
     )
     count = tf.minimum(neighbours, tf.shape(references)[0])
-    nearest = -tf.math.top_k(-squares, k=count, sorted=False).values
-    return tf.reduce_mean(tf.sqrt(tf.maximum(nearest, 0.0)), axis=1)
+    nearest = tf.gather(references, tf.math.top_k(nearness, k=count, sorted=False).indices)
+    # Measured anew: a small distance is a difference of large squares above, which rounds otherwise in a
+    # batch of another size.
+    return tf.reduce_mean(tf.norm(vectors[:, None] - nearest, axis=2), axis=1)
 
 
 def smoothed(maps: tf.Tensor, side: int, sigma: float) -> tf.Tensor:
@@ -64,6 +68,50 @@ def top_share(maps: tf.Tensor, share: float = 0.01) -> tf.Tensor:
     return tf.reduce_mean(tf.math.top_k(values, count, sorted=False).values, axis=1)
 
 
-def pixel_residual(images: tf.Tensor, reconstructions: tf.Tensor) -> tf.Tensor:
-    """Returns mean |x - G(E(x))| over pixels and channels (Berg et al. 2019, section 3): float [N]."""
-    return tf.reduce_mean(tf.abs(images - reconstructions), axis=[1, 2, 3])
+def latent_norm(latents: tf.Tensor, usual: float, spread: float) -> tf.Tensor:
+    """Returns by how many spreads the length of each latent differs from the usual one, float [N].
+
+    Berg et al. 2019, section 3, take the norm of E(x) itself as a cue, one-sided; on three classes of
+    Fashion-MNIST its sign was not stable.
+
+    Args:
+        latents: E(x), float [N, latent_size].
+        usual: Median length of the latents of normal images.
+        spread: Typical deviation from it, above 0.
+    """
+    return tf.abs(tf.norm(latents, axis=1) - usual) / spread
+
+
+def transform_prediction(
+    images: tf.Tensor, kinds: Sequence[str], logits_of: Callable[[tf.Tensor], tf.Tensor]
+) -> tf.Tensor:
+    """Returns how badly a network recognizes what was done to each image, float [N], 0 and above.
+
+    The mean over all transformations of -log p(the right one). Source: Golan and El-Yaniv 2018, "Deep anomaly
+    detection using geometric transformations", section 4.2, without their Dirichlet distribution and with one
+    kind of transformation at a time.
+
+    Args:
+        images: float [N, R, R, C].
+        kinds: What the head was trained on; see `transforms`.
+        logits_of: Images to logits [N, T] of all kinds, behind each other.
+    """
+    counts = transform_counts(kinds)
+    untouched = [0] * len(kinds)
+    choices = [untouched]
+    for place, count in enumerate(counts):
+        choices += [[*untouched[:place], choice, *untouched[place + 1 :]] for choice in range(1, count)]
+
+    def log_probability(choice: tf.Tensor) -> tf.Tensor:
+        every = tf.tile(choice[None], [tf.shape(images)[0], 1])
+        logits = tf.split(logits_of(transformed(images, kinds, every)), counts, axis=1)
+        return tf.add_n(
+            [
+                tf.gather(tf.nn.log_softmax(logits[place]), choice[place], axis=1)
+                for place in range(len(kinds))
+            ]
+        )
+
+    # One after another in one small graph rather than beside each other in a large one.
+    logs = tf.map_fn(log_probability, tf.constant(choices, tf.int32), fn_output_signature=images.dtype)
+    return -tf.reduce_mean(logs, axis=0)

@@ -5,7 +5,6 @@ import pytest
 import tensorflow as tf
 from scipy.spatial.distance import cdist
 
-from proganomaly.components.model.coreset import Reservoir
 from proganomaly.components.model.memory import FeatureMemory, memory_side
 
 MIXING = np.random.default_rng(9).normal(size=(5, 5)) * [1.0, 3.0, 0.5, 10.0, 0.02]
@@ -17,9 +16,8 @@ def _features(count: int, side: int, seed: int = 0) -> np.ndarray:
 
 
 def _fitted(feature_maps: np.ndarray, side: int, coreset_size: int) -> FeatureMemory:
-    memory, reservoir = FeatureMemory(feature_maps.shape[1], side), Reservoir(10_000)
-    reservoir.add(memory.vectors(feature_maps).numpy().reshape(-1, 5))
-    memory.fit(reservoir, coreset_size)
+    memory = FeatureMemory(feature_maps.shape[1], side)
+    memory.fit(memory.sample(tf.constant(feature_maps)), coreset_size)
     return memory
 
 
@@ -66,13 +64,13 @@ def test_maps_are_averaged_down_to_the_side():
     assert _fitted(feature_maps, 4, 100).distances(tf.constant(feature_maps)).shape == (2, 4, 4)
 
 
-def test_anomaly_map_is_in_units_of_the_usual_spread():
+def test_distances_are_told_in_units_of_the_usual_spread():
     memory = _fitted(_features(30, 4), 4, 50)
     held_out = memory.distances(tf.constant(_features(50, 4, seed=1))).numpy()
     memory.calibrate(held_out)
-    found = memory.anomaly_map(tf.constant(_features(50, 4, seed=1))).numpy()
+    found = memory.in_spreads(held_out)
     np.testing.assert_allclose(np.median(found), 0, atol=1e-4)
-    np.testing.assert_allclose(1.4826 * np.median(np.abs(found)), 1, rtol=1e-3)
+    assert np.mean(found < 1) == pytest.approx(0.8413, abs=0.005)
 
 
 def test_constant_features_give_finite_distances():
@@ -80,7 +78,7 @@ def test_constant_features_give_finite_distances():
     distances = memory.distances(tf.constant(_features(2, 4))).numpy()
     assert np.isfinite(distances).all() and distances.min() > 0
     memory.calibrate(np.zeros((3, 4, 4)))
-    assert np.isfinite(memory.anomaly_map(tf.constant(_features(2, 4)))).all()
+    assert np.isfinite(memory.in_spreads(distances)).all()
 
 
 @pytest.mark.parametrize(

@@ -8,7 +8,7 @@ import tensorflow as tf
 from hypothesis import given, settings
 from sklearn.neighbors import NearestNeighbors
 
-from proganomaly.components.model.scoring import nearest_distances, pixel_residual, smoothed, top_share
+from proganomaly.components.model.scoring import nearest_distances, smoothed, top_share
 
 
 def _random(*shape: int, seed: int = 0) -> np.ndarray:
@@ -57,9 +57,3 @@ def test_top_share_is_the_mean_of_the_highest(share, count):
 def test_top_share_counts_one_pixel_at_least():
     maps = _random(2, 4, 4)
     np.testing.assert_array_equal(top_share(tf.constant(maps)), maps.max(axis=(1, 2)))
-
-
-def test_pixel_residual_is_the_mean_absolute_error():
-    images, others = _random(3, 4, 4, 2), _random(3, 4, 4, 2, seed=1)
-    expected = np.abs(images - others).mean(axis=(1, 2, 3))
-    np.testing.assert_allclose(pixel_residual(images, others), expected, rtol=1e-5)

@@ -47,38 +47,43 @@ def usual(fitted) -> AnomalyScorer:
 
 @pytest.mark.option("scoring.map_resolutions")
 def test_maps_are_taken_where_the_settings_say(usual, fitted):
-    assert [memory.resolution for memory in usual.memories] == [8, 16]
-    assert [memory.resolution for memory in fitted(map_resolutions=(4,)).memories] == [4]
+    assert [memory.resolution for memory in usual.references.memories] == [8, 16]
+    assert [memory.resolution for memory in fitted(map_resolutions=(4,)).references.memories] == [4]
 
 
 @pytest.mark.option("scoring.map_side")
 def test_finer_maps_are_averaged_down(usual, fitted):
     coarse = fitted(map_side=4)
     # Half of the final resolution is the finest in any case.
-    assert [memory.side for memory in usual.memories] == [8, 8]
-    assert [memory.side for memory in coarse.memories] == [4, 4]
+    assert [memory.side for memory in usual.references.memories] == [8, 8]
+    assert [memory.side for memory in coarse.references.memories] == [4, 4]
     feature_map = coarse.discriminator.trunk.feature_maps(to_network_range(NEW))[16]
     boxes = feature_map.numpy().reshape(6, 4, 4, 4, 4, 8).mean(axis=(2, 4))
-    np.testing.assert_allclose(coarse.memories[1].vectors(feature_map), boxes.reshape(6, 16, 8), atol=1e-5)
+    np.testing.assert_allclose(
+        coarse.references.memories[1].vectors(feature_map), boxes.reshape(6, 16, 8), atol=1e-5
+    )
 
 
 @pytest.mark.option("scoring.coreset_size", "scoring.reservoir_size", "scoring.reference_images")
 def test_so_many_references_are_kept(usual, fitted):
-    assert [memory.references.shape[0] for memory in usual.memories] == [40, 40]
-    assert usual.encoder_references.shape[0] == 20
+    assert [memory.references.shape[0] for memory in usual.references.memories] == [40, 40]
+    assert usual.references.densities["encoder_density"].references.shape[0] == 20
     fewer = fitted(coreset_size=9, reference_images=7)
-    assert [memory.references.shape[0] for memory in fewer.memories] == [9, 9]
-    assert fewer.encoder_references.shape[0] == 7
+    assert [memory.references.shape[0] for memory in fewer.references.memories] == [9, 9]
+    assert fewer.references.densities["encoder_density"].references.shape[0] == 7
     # A coreset is chosen from the reservoir and cannot be larger.
-    assert [memory.references.shape[0] for memory in fitted(reservoir_size=25).memories] == [25, 25]
+    assert [memory.references.shape[0] for memory in fitted(reservoir_size=25).references.memories] == [
+        25,
+        25,
+    ]
 
 
 @pytest.mark.option("scoring.neighbours")
 @pytest.mark.parametrize("neighbours", [1, 5, 20])
 def test_so_many_neighbours_are_averaged(usual, fitted, neighbours):
-    scorer = fitted(neighbours=neighbours)
-    features = scorer.encoder.features(to_network_range(NEW)).numpy()
-    search = NearestNeighbors(n_neighbors=neighbours).fit(scorer.encoder_references.numpy())
+    scorer = fitted(neighbours=neighbours, reference_images=30)
+    trained, features = (scorer.encoder.features(to_network_range(images)) for images in (TRAINED, NEW))
+    search = NearestNeighbors(n_neighbors=neighbours).fit(trained)
     found = scorer.explain(to_network_range(NEW)).components["encoder_density"]
     np.testing.assert_allclose(found, search.kneighbors(features)[0].mean(axis=1), rtol=1e-3)
 

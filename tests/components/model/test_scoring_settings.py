@@ -3,7 +3,7 @@
 import pytest
 
 from proganomaly.components.errors import SettingsError
-from proganomaly.components.model.scorer import default_map_resolutions
+from proganomaly.components.model.memory import default_map_resolutions
 from proganomaly.components.model.settings import ScoringSettings
 
 
