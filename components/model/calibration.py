@@ -2,18 +2,28 @@
 
 A calibration turns a raw score into a robust z (how many typical deviations above the normal median), a
 p-value (the probability that a normal image scores at least as high) and a threshold at a stated
-false-positive rate. The survival function is the empirical one, interpolated, and an exponential beyond its
-90 % quantile, so that scores above every calibration image still differ.
+false-positive rate, with the interval in which the true one lies.
+
+Inside the sample nothing is assumed: a fresh normal image exceeds the i-th highest of n scores with
+probability i / (n + 1). The k highest scores give way to a fitted tail, so that scores above all calibration
+images still differ: their excesses are taken as exponential (peaks over threshold: Balkema & de Haan 1974;
+Pickands 1975). As the scale is known from k of them only, the probability that the *next* image exceeds is a
+generalized Pareto law of shape 1 / k. Both parts have the stated false-positive rate on average.
 """
 
 import dataclasses
+import math
 
 import numpy as np
 import tensorflow as tf
 
-_TAIL_SHARE = 0.1
-# Scales a median absolute deviation to the standard deviation of a normal distribution.
-_MAD_TO_SIGMA = 1.4826
+# The tail is fitted to a quarter of the scores, within these limits: few of many, since counting beats a fit
+# where there are scores to count (docs/calibration.md).
+_TAIL_SHARE = 0.25
+_TAIL_IMAGES_MIN, _TAIL_IMAGES_MAX = 3, 10
+# The share of a normal distribution below one standard deviation above its median.
+_ONE_SIGMA = 0.8413
+_INTERVAL_DRAWS = 4_000
 
 
 @dataclasses.dataclass(frozen=True)
@@ -22,57 +32,137 @@ class Calibration:
 
     Attributes:
         median: Median of the scores.
-        scale: Median absolute deviation times 1.4826, above 0.
-        knots: Scores where the survival function is known, ascending, float32 [K].
-        survival: The survival function at the knots, descending, float32 [K]; the last value is where the
-            exponential tail begins.
-        tail_scale: Mean excess over the last knot, above 0.
+        scale: Distance from the median up to the 84.13 % quantile, above 0.
+        knots: The scores below the tail, ascending, float32 [images - tail_images]; the tail begins at the
+            last.
+        tail_scale: Mean excess of the highest scores over the last knot, above 0.
+        tail_images: Number of highest scores that the tail was fitted to.
         images: Number of calibration images.
     """
 
     median: float
     scale: float
     knots: np.ndarray
-    survival: np.ndarray
     tail_scale: float
+    tail_images: int
     images: int
 
+    @property
+    def survival(self) -> np.ndarray:
+        """The probability that a normal image scores at least each knot, descending, float32 [K]."""
+        ranks = np.arange(self.images, self.tail_images, -1)
+        return (ranks / (self.images + 1)).astype(np.float32)
+
     def robust_z(self, scores: tf.Tensor) -> tf.Tensor:
-        """Returns (score - median) / scale, of the scores' shape."""
+        """Returns (score - median) / scale, of the scores' shape.
+
+        One-sided: only scores above the median say how far a high score is from usual ones. A skewed score
+        then weighs as much beside a symmetric one as its high values deserve; by the median absolute
+        deviation it would weigh up to three times as much.
+        """
         return (scores - self.median) / self.scale
 
     def normalized(self, scores: tf.Tensor) -> tf.Tensor:
         """Maps scores into (0, 1), strictly increasing, 0.5 at the normal median.
 
-        Softsign of the robust z. A sigmoid would be 1.0 in float32 for every score 17 deviations above
-        normal, and anomalies beyond that would tie.
+        Softsign of the robust z's logarithm. A sigmoid would be 1.0 in float32 for every score 17 deviations
+        above normal, softsign of z itself cannot tell 3,000 from 3,001; anomalies beyond that would tie.
         """
-        return 0.5 + 0.5 * tf.math.softsign(self.robust_z(scores))
+        z = self.robust_z(scores)
+        return 0.5 + 0.5 * tf.math.softsign(tf.sign(z) * tf.math.log1p(tf.abs(z)))
 
     def p_value(self, scores: tf.Tensor) -> tf.Tensor:
-        """Returns the probability that a normal image scores at least as high, in (0, 1), float [N]."""
+        """Returns the probability that a normal image scores at least as high, in (0, 1), float [N].
+
+        Strictly decreasing in the tail; below the least calibration score it stays at n / (n + 1).
+        """
         knots = tf.constant(self.knots, tf.float32)
         survival = tf.constant(self.survival, tf.float32)
-        upper = tf.clip_by_value(tf.searchsorted(knots, scores), 1, len(self.knots) - 1)
-        left, right = tf.gather(knots, upper - 1), tf.gather(knots, upper)
-        share = tf.clip_by_value((scores - left) / tf.maximum(right - left, 1e-12), 0.0, 1.0)
-        high, low = tf.gather(survival, upper - 1), tf.gather(survival, upper)
+        upper = tf.minimum(tf.searchsorted(knots, scores), len(self.knots) - 1)
+        lower = tf.maximum(upper - 1, 0)
+        left, right = tf.gather(knots, lower), tf.gather(knots, upper)
+        share = tf.clip_by_value(tf.math.divide_no_nan(scores - left, right - left), 0.0, 1.0)
+        high, low = tf.gather(survival, lower), tf.gather(survival, upper)
         body = high + (low - high) * share
-        excess = tf.maximum(scores - self.knots[-1], 0.0)
+        excess = tf.maximum(scores - self.knots[-1], 0.0) / self.tail_scale
+        tail = tf.exp(-self.tail_images * tf.math.log1p(excess / self.tail_images))
         # Even the strangest image has a p-value above 0: beyond float32 it would be a claim, not a number.
-        return tf.maximum(body * tf.exp(-excess / self.tail_scale), np.finfo(np.float32).tiny)
+        return tf.maximum(body * tail, np.finfo(np.float32).tiny)
 
     def threshold(self, false_positive_rate: float) -> float:
-        """Returns the score that normal images exceed with that probability, in (0, 1)."""
-        if false_positive_rate < self.survival[-1]:
-            return float(self.knots[-1] + self.tail_scale * np.log(self.survival[-1] / false_positive_rate))
-        return float(np.interp(-false_positive_rate, -self.survival, self.knots))
+        """Returns the score that a fresh normal image exceeds with that probability, in (0, 1)."""
+        survival = self.survival.astype(np.float64)
+        if false_positive_rate < survival[-1]:
+            growth = (survival[-1] / false_positive_rate) ** (1.0 / self.tail_images) - 1.0
+            return float(self.knots[-1] + self.tail_scale * self.tail_images * growth)
+        return float(np.interp(-false_positive_rate, -survival, self.knots))
+
+    def threshold_interval(self, false_positive_rate: float, confidence: float = 0.95) -> tuple[float, float]:
+        """Returns where the score lies that all normal images, were they known, exceed at that rate.
+
+        Draws what is unknown and keeps the middle `confidence` of the results: how rare the last knot is (a
+        Beta law, whatever the scores' distribution), how many of the scores below lie above the quantile
+        (binomial), and how long the tail is (Gamma, exact for an exponential tail). The bootstrap of such few
+        high scores is too narrow.
+
+        Args:
+            false_positive_rate: In (0, 1).
+            confidence: In (0, 1).
+
+        Returns:
+            (low, high); the same at every call.
+        """
+        random = np.random.default_rng(0)
+        last, highest = len(self.knots) - 1, self.tail_images
+        rarity = random.beta(highest + 1, self.images - highest, _INTERVAL_DRAWS)
+        length = highest * self.tail_scale / random.gamma(highest, size=_INTERVAL_DRAWS)
+        beyond = self.knots[-1] + length * np.log(np.maximum(rarity / false_positive_rate, 1.0))
+        share_above = np.clip((false_positive_rate - rarity) / (1.0 - rarity), 0.0, 1.0)
+        position = last - random.binomial(last, share_above) - random.random(_INTERVAL_DRAWS)
+        within = np.interp(position, np.arange(len(self.knots)), self.knots)
+        draws = np.where(rarity > false_positive_rate, beyond, within)
+        low, high = np.quantile(draws, [(1.0 - confidence) / 2, (1.0 + confidence) / 2])
+        return float(low), float(high)
+
+    def supports(self, false_positive_rate: float) -> bool:
+        """Says whether there are enough images for that rate: one of them is expected above the threshold."""
+        return self.images >= sample_needed(false_positive_rate)
+
+    def shortage(self, false_positive_rate: float) -> str:
+        """Returns in one line that there are too few images for that rate; "" where there are enough."""
+        if self.supports(false_positive_rate):
+            return ""
+        return (
+            f"calibration has {self.images:,} images; a false-positive rate of "
+            f"{100 * false_positive_rate:g} % needs at least {sample_needed(false_positive_rate):,}: "
+            "the threshold is extrapolated by a fitted tail"
+        )
+
+    def description(self) -> dict[str, float]:
+        """Returns what was fitted, as plain numbers for a JSON file."""
+        return {
+            "images": self.images,
+            "median": self.median,
+            "scale": self.scale,
+            "tail_start": float(self.knots[-1]),
+            "tail_scale": self.tail_scale,
+            "tail_images": self.tail_images,
+        }
+
+
+def sample_needed(false_positive_rate: float) -> int:
+    """Returns how many independent values a quantile at that rate, in (0, 1), needs to lie among them."""
+    return math.ceil(round(1.0 / false_positive_rate, 6))
 
 
 def median_and_deviation(values: np.ndarray) -> tuple[float, float]:
-    """Returns the median and the median absolute deviation times 1.4826, of values of any shape."""
-    median = float(np.median(values))
-    return median, _MAD_TO_SIGMA * float(np.median(np.abs(values - median)))
+    """Returns the median and the distance from it up to the 84.13 % quantile, of values of any shape.
+
+    The latter is the standard deviation of a normal distribution, looks only at high values, and withstands
+    16 % of anomalies.
+    """
+    median, one_sigma = np.quantile(values, [0.5, _ONE_SIGMA])
+    return float(median), float(one_sigma - median)
 
 
 def calibrate(scores: np.ndarray) -> Calibration:
@@ -86,21 +176,18 @@ def calibrate(scores: np.ndarray) -> Calibration:
     """
     if len(scores) < 2 or not np.isfinite(scores).all():
         raise ValueError(f"calibration needs two or more finite scores; received {len(scores)}")
-    ordered = np.sort(scores.astype(np.float64))
+    ordered = np.sort(np.asarray(scores, np.float64))
     median, deviation = median_and_deviation(ordered)
     # Scores that hardly vary, or not at all, must not blow up the z of the next image.
-    floor = max(1e-6, 1e-4 * abs(median))
-    scale = max(deviation, floor)
-    survival = 1.0 - (np.arange(len(ordered)) + 0.5) / len(ordered)
-    body = max(int(np.sum(survival >= _TAIL_SHARE)), 2)
-    knots, survival = ordered[:body], survival[:body]
-    excess = ordered[body - 1 :] - knots[-1]
-    tail_scale = float(excess.mean()) if len(excess) > 1 and excess.mean() > 0 else scale
+    scale = max(deviation, 1e-4 * abs(median), 1e-6)
+    highest = max(int(_TAIL_SHARE * len(ordered)), _TAIL_IMAGES_MIN)
+    highest = min(highest, _TAIL_IMAGES_MAX, len(ordered) - 1)
+    knots, excess = ordered[:-highest], ordered[-highest:] - ordered[-highest - 1]
     return Calibration(
         median=median,
         scale=scale,
         knots=knots.astype(np.float32),
-        survival=survival.astype(np.float32),
-        tail_scale=max(tail_scale, 0.1 * scale),
+        tail_scale=max(float(excess.mean()), 0.01 * scale),
+        tail_images=highest,
         images=len(ordered),
     )
