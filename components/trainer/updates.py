@@ -15,6 +15,7 @@ import tensorflow as tf
 from proganomaly.components.model.layers import downscale2d, lerp, upscale2d
 from proganomaly.components.model.networks import Networks, make_codes, to_network_range
 from proganomaly.components.trainer import losses
+from proganomaly.components.trainer.forward import Forward
 from proganomaly.components.trainer.recognition import Recognition, unsuspicious
 from proganomaly.components.trainer.schedule import Stage
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -67,8 +68,8 @@ class Updates:
         replicas: int,
     ) -> None:
         self._networks, self._optimizers, self._replicas = networks, optimizers, replicas
-        self._losses, self._resolution = settings.losses, stage.resolution
-        self._precision = tf.as_dtype(settings.execution.precision)
+        self._losses, self._precision = settings.losses, tf.as_dtype(settings.execution.precision)
+        self._forward = Forward(networks, stage.resolution, self._precision)
         self._recognition = Recognition(networks.discriminator, self._precision)
         jit = settings.execution.mode == "xla" and replicas > 1
         compile_pass: Callable = (
@@ -106,7 +107,7 @@ class Updates:
         codes = self._codes(draw, _CRITIC_LATENTS, labels)
         if self._losses.shared_fakes and generator:
             return self._run_simultaneously(reals, labels, codes, chance, alpha, penalties)
-        fakes = self._generate(codes, alpha)
+        fakes = self._forward.generate(codes, alpha)
         gradients, statistics, _ = self._discriminator(reals, fakes, labels, chance, alpha, penalties)
         self._apply("discriminator", gradients, statistics)
         if generator:
@@ -131,7 +132,7 @@ class Updates:
         """Takes the gradients of all three networks on the same fakes, then updates them."""
         variables = _values(self._networks.generator)
         with tf.GradientTape() as tape:
-            fakes = self._generate(codes, alpha)
+            fakes = self._forward.generate(codes, alpha)
         gradients, statistics, ascent = self._discriminator(
             reals, tf.stop_gradient(fakes), labels, chance, alpha, penalties
         )
@@ -182,12 +183,14 @@ class Updates:
         )
 
         def critic(batch: tf.Tensor) -> tf.Tensor:
-            return self._score(batch, alpha)[0]
+            return self._forward.score(batch, alpha)[0]
 
         with tf.GradientTape() as tape:
             if serves_generator:
                 tape.watch(fakes)
-            (real_scores, real_logits), (fake_scores, fake_logits) = self._score_both(reals, fakes, alpha)
+            (real_scores, real_logits), (fake_scores, fake_logits) = self._forward.score_both(
+                reals, fakes, alpha, settings.concatenated
+            )
             recognition, weights = self._recognize(reals, chance.choices, alpha, found)
             loss = recognition + losses.discriminator_loss(
                 real_scores, fake_scores, settings.adversarial, weights
@@ -224,7 +227,7 @@ class Updates:
     ) -> tuple[Gradients, tf.Tensor, Statistics]:
         """Returns G's gradients, the images it made and the statistics."""
         with tf.GradientTape() as tape:
-            fakes = self._generate(codes, alpha)
+            fakes = self._forward.generate(codes, alpha)
             loss, found = self._generator_loss(fakes, labels, alpha)
             scaled = self._scaled("generator", loss)
         gradients = tape.gradient(scaled, _values(self._networks.generator))
@@ -233,7 +236,7 @@ class Updates:
     def _generator_loss(
         self, fakes: tf.Tensor, labels: tf.Tensor, alpha: tf.Tensor | None
     ) -> tuple[tf.Tensor, Statistics]:
-        scores, logits = self._score(fakes, alpha)
+        scores, logits = self._forward.score(fakes, alpha)
         loss, found = losses.generator_loss(scores, self._losses.adversarial), {}
         if self._networks.generator.label_count:
             found["generator/label"] = losses.label_loss(labels, logits)
@@ -247,17 +250,19 @@ class Updates:
         weights, found = self._losses.encoder, {}
         with tf.GradientTape() as tape:
             if weights.latent_cycle or weights.image_cycle:
-                recovered = self._encode(fakes, alpha)
+                recovered = self._forward.encode(fakes, alpha)
             if weights.latent_cycle:
                 found["encoder/latent_cycle"] = losses.latent_cycle(codes, recovered)
             if weights.image_cycle:
-                found["encoder/image_cycle"] = losses.image_cycle(fakes, self._generate(recovered, alpha))
+                found["encoder/image_cycle"] = losses.image_cycle(
+                    fakes, self._forward.generate(recovered, alpha)
+                )
             if weights.real_pixels or weights.real_features:
-                reconstructed = self._generate(self._encode(reals, alpha), alpha)
+                reconstructed = self._forward.generate(self._forward.encode(reals, alpha), alpha)
             if weights.real_pixels:
                 found["encoder/real_pixels"] = losses.real_residual(reals, reconstructed)
             if weights.real_features:
-                features = [self._features(batch, alpha) for batch in (reals, reconstructed)]
+                features = [self._forward.features(batch, alpha) for batch in (reals, reconstructed)]
                 found["encoder/real_features"] = losses.real_residual(*features)
             loss = tf.add_n(
                 [getattr(weights, name.partition("/")[2]) * value for name, value in found.items()]
@@ -295,31 +300,6 @@ class Updates:
     def _codes(self, draw: "ReplicaRandom", stream: int, labels: tf.Tensor) -> tf.Tensor:
         generator = self._networks.generator
         return make_codes(draw.normal(stream, [generator.latent_size]), labels, generator.label_count)
-
-    def _generate(self, codes: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-        codes = tf.cast(codes, self._precision)
-        return self._networks.generator(codes, resolution=self._resolution, alpha=alpha)
-
-    def _encode(self, images: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-        return self._networks.encoder(tf.cast(images, self._precision), alpha=alpha)
-
-    def _features(self, images: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
-        return self._networks.discriminator.trunk(tf.cast(images, self._precision), alpha=alpha)
-
-    def _score(
-        self, images: tf.Tensor, alpha: tf.Tensor | None, parts: int = 1
-    ) -> tuple[tf.Tensor, tf.Tensor]:
-        images = tf.cast(images, self._precision)
-        return self._networks.discriminator.scores_and_logits(images, alpha, parts)
-
-    def _score_both(
-        self, reals: tf.Tensor, fakes: tf.Tensor, alpha: tf.Tensor | None
-    ) -> tuple[tuple[tf.Tensor, tf.Tensor], tuple[tf.Tensor, tf.Tensor]]:
-        if not self._losses.concatenated:
-            return self._score(reals, alpha), self._score(fakes, alpha)
-        scores, logits = self._score(tf.concat([reals, fakes], axis=0), alpha, parts=2)
-        count = reals.shape[0]
-        return (scores[:count], logits[:count]), (scores[count:], logits[count:])
 
     def _scaled(self, name: str, loss: tf.Tensor) -> tf.Tensor:
         """Returns this replica's share of the loss, times float16's loss scale."""
