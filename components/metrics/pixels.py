@@ -98,7 +98,7 @@ def combined(parts: Iterable[PixelCounts]) -> PixelCounts:
     tables = list(parts)
     scores, places = np.unique(np.concatenate([table.scores for table in tables]), return_inverse=True)
     sound, defective, overlap = (
-        np.bincount(places, np.concatenate(columns), minlength=len(scores))
+        _sums(places, np.concatenate(columns), len(scores))
         for columns in zip(*((table.sound, table.defective, table.overlap) for table in tables), strict=True)
     )
     return PixelCounts(scores, sound, defective, overlap, sum(table.regions for table in tables))
@@ -151,11 +151,11 @@ class PixelCounter:
         values = np.concatenate([scores for scores, _ in self._held] or [empty])
         weights = np.concatenate([weights for _, weights in self._held] or [empty])
         scores, places = np.unique(values, return_inverse=True)
-        all_pixels = np.bincount(places, minlength=len(scores)).astype(np.float64)
         is_defective = weights > 0
         defective_places = places[is_defective]
-        defective = np.bincount(defective_places, minlength=len(scores)).astype(np.float64)
-        overlap = np.bincount(defective_places, weights[is_defective], minlength=len(scores))
+        all_pixels = _sums(places, None, len(scores))
+        defective = _sums(defective_places, None, len(scores))
+        overlap = _sums(defective_places, weights[is_defective], len(scores))
         return PixelCounts(scores, all_pixels - defective, defective, overlap, self._held_regions)
 
 
@@ -168,6 +168,13 @@ def _overlap_weights(masks: NDArray[np.bool_]) -> tuple[NDArray[np.float32], int
     weights = np.zeros(regions + 1, np.float32)
     weights[1:] = 1.0 / sizes[1:]
     return weights[labelled], regions
+
+
+def _sums(
+    places: NDArray[np.int64], weights: NDArray[np.floating] | None, number: int
+) -> NDArray[np.float64]:
+    """Returns the sum of the weights at each place, or how many there are."""
+    return np.bincount(places, weights, minlength=number).astype(np.float64, copy=False)
 
 
 def _joined(counts: PixelCounts) -> PixelCounts:
