@@ -66,6 +66,9 @@ def large_case(kind):
         maps = np.where(masks, 30, 1) * np.exp(4 * maps)
     elif kind == "clear":
         maps += 5 * masks
+    elif kind == "few but clear":
+        masks = ndimage.binary_erosion(masks, np.ones((1, 3, 5)))
+        maps += 3.5 * masks
     elif kind == "many ties":
         maps = np.maximum(maps + masks, 0)
     elif kind == "rising":
@@ -131,12 +134,12 @@ def test_aupro_takes_diagonal_neighbours_as_one_region_and_images_apart():
     assert aupro(stacked, maps) == pytest.approx((0.5 + 0.65) / 2)
 
 
-@pytest.mark.parametrize("kind", ["noise", "heavy tail", "clear", "many ties", "rising"])
+@pytest.mark.parametrize("kind", ["noise", "heavy tail", "clear", "few but clear", "many ties", "rising"])
 def test_bounded_memory_loses_next_to_nothing(kind, monkeypatch):
     masks, maps = large_case(kind)
     everything = count(masks, maps).measures()
     assert everything == pytest.approx(everything | exact(masks, maps))
-    # As few shares as if there were a hundred times as many pixels; each is joined five times.
+    # A hundredth of the shares, and of the pixels that are held: what a hundred times as many would be.
     monkeypatch.setattr(pixels, "_HELD", 2**13)
     monkeypatch.setattr(pixels, "_SHARES", 2**9)
     counter = PixelCounter()
@@ -145,7 +148,7 @@ def test_bounded_memory_loses_next_to_nothing(kind, monkeypatch):
         assert sum(len(table.scores) for _, table in counter._tables) < 20_000
     bounded = counter.counts()
     assert len(bounded.scores) < 0.3 * maps.size
-    assert bounded.measures() == pytest.approx(everything, abs=1e-3)
+    assert bounded.measures() == pytest.approx(everything, abs=2e-4)
     assert bounded.sound.sum() == np.sum(masks == 0) and bounded.defective.sum() == np.sum(masks)
     assert bounded.regions == 6 == pytest.approx(bounded.overlap.sum(), rel=1e-6)
 
