@@ -13,7 +13,11 @@ from proganomaly.pipeline.config import Config
 from proganomaly.pipeline.local_runner import ComponentRun
 
 _MEASURES = ("image_auroc", "pixel_auroc", "aupro")
-_LABELS = {"knn5": "kNN-5 on pixels", "pca64": "PCA-64 on pixels"}
+_LABELS = {
+    "knn5": "kNN-5 on pixels",
+    "pca64": "PCA-64 on pixels",
+    "isolation_forest": "Isolation Forest on pixels",
+}
 
 
 def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
