@@ -36,6 +36,7 @@ class References(tf.Module):
         usual_norm: Median length of the latents of normal images.
         norm_spread: Their usual deviation from it.
         minibatch_statistic: What the discriminator's minibatch layer says of normal images, on average.
+        images: How many the sets were made from.
     """
 
     def __init__(
@@ -63,6 +64,7 @@ class References(tf.Module):
         }
         self.residual = FeatureDensity(_RESIDUALS, "mahalanobis", projection=REDUCED_VALUES)
         self.usual_norm, self.norm_spread, self.minibatch_statistic = 0.0, 1.0, 0.0
+        self.images = 0
 
     @property
     def bytes(self) -> int:
@@ -85,7 +87,9 @@ class References(tf.Module):
             suspects = self._suspects(normal_images, seed)
             left_out = suspects.most_suspicious(self._settings.trim)
         samples: dict[str, Reservoir] = {}
+        self.images = 0
         for images in _without(normal_images(), left_out):
+            self.images += len(images)
             for view in views(to_network_range(images), self._settings.flips):
                 for name, vectors in self._sampled(Observation(self._networks, view)):
                     is_image = name not in self._by_name

@@ -8,17 +8,15 @@ import tensorflow as tf
 
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.calibration import Calibration, calibrate
-from proganomaly.components.model.coreset import Reservoir
 from proganomaly.components.model.image_scores import image_scores
 from proganomaly.components.model.networks import Networks, to_network_range, to_uint8
 from proganomaly.components.model.observation import Observation, views
+from proganomaly.components.model.pixel_threshold import PixelSample, PixelThreshold
 from proganomaly.components.model.references import References
 from proganomaly.components.model.scoring import smoothed, top_share
 from proganomaly.components.model.settings import MAP_COMPONENTS, TRANSFORM_COMPONENTS, ScoringSettings
 from proganomaly.components.model.suspects import Suspects
-
-# Pixels of calibration maps that the pixel threshold is taken from.
-_CALIBRATION_PIXELS = 1_000_000
+from proganomaly.components.model.taps import tapped_layers
 
 
 @dataclasses.dataclass(frozen=True)
@@ -51,6 +49,8 @@ class AnomalyScorer(tf.Module):
         component_names: The score components that `explain` returns.
         references: What images are compared with.
         suspects: The images that `fit` was given by suspicion, where it left some of them out.
+        component_calibrations: What is usual of each member; `calibration` of the score that they are fused
+            to, `pixel_calibration` of the anomaly map's pixels. Of held-out normal images.
 
     Raises:
         SettingsError: the networks have not what the settings ask for.
@@ -71,7 +71,7 @@ class AnomalyScorer(tf.Module):
         self.suspects: Suspects | None = None
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
-        self.pixel_threshold = 0.0
+        self.pixel_calibration: PixelThreshold | None = None
 
     def fit(self, normal_images: Callable[[], Iterable[np.ndarray]], seed: int = 0) -> None:
         """Learns the reference sets from normal training images.
@@ -94,13 +94,13 @@ class AnomalyScorer(tf.Module):
         for index, memory in enumerate(self.references.memories):
             memory.calibrate(np.concatenate([distances[index] for distances, _ in seen]))
         join = tf.function(self._anomaly_map, reduce_retracing=True)
-        pixels = Reservoir(_CALIBRATION_PIXELS)
+        pixels = PixelSample()
         parts = []
         for distances, components in seen:
             anomaly_map = join(distances)
-            pixels.add(anomaly_map.numpy().reshape(-1, 1))
+            pixels.add(anomaly_map.numpy())
             parts.append(components | _map_scores(anomaly_map))
-        self.pixel_threshold = float(np.quantile(pixels.vectors, 1.0 - self.settings.false_positive_rate))
+        self.pixel_calibration = pixels.threshold(self.settings.false_positive_rate)
         scores = {name: np.concatenate([part[name] for part in parts]) for name in self.settings.members}
         self.component_calibrations = {name: calibrate(values) for name, values in scores.items()}
         self.calibration = calibrate(self.fused(scores).numpy())
@@ -123,6 +123,17 @@ class AnomalyScorer(tf.Module):
         if set(self.settings.members) & set(MAP_COMPONENTS):
             components |= _map_scores(self._anomaly_map(self._distances(seen)))
         return components
+
+    @property
+    def taps(self) -> dict[str, list[str]]:
+        """The layers that the anomaly map and each component look at, by name."""
+        return tapped_layers(self.settings, self.spec.resolution, self.component_names)
+
+    @property
+    def pixel_threshold(self) -> float:
+        """What the stated share of normal pixels exceeds in the anomaly map."""
+        assert self.pixel_calibration is not None, "calibrate first"
+        return self.pixel_calibration.value
 
     def fused(self, components: Mapping[str, tf.Tensor]) -> tf.Tensor:
         """Returns the score: the mean robust z of the members, float [N]."""
