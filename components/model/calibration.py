@@ -76,14 +76,7 @@ class Calibration:
 
         Strictly decreasing in the tail; below the least calibration score it stays at n / (n + 1).
         """
-        knots = tf.constant(self.knots, tf.float32)
-        survival = tf.constant(self.survival, tf.float32)
-        upper = tf.minimum(tf.searchsorted(knots, scores), len(self.knots) - 1)
-        lower = tf.maximum(upper - 1, 0)
-        left, right = tf.gather(knots, lower), tf.gather(knots, upper)
-        share = tf.clip_by_value(tf.math.divide_no_nan(scores - left, right - left), 0.0, 1.0)
-        high, low = tf.gather(survival, lower), tf.gather(survival, upper)
-        body = high + (low - high) * share
+        body = _interpolated(scores, self.knots, self.survival)
         excess = tf.maximum(scores - self.knots[-1], 0.0) / self.tail_scale
         tail = tf.exp(-self.tail_images * tf.math.log1p(excess / self.tail_images))
         # Even the strangest image has a p-value above 0: beyond float32 it would be a claim, not a number.
@@ -96,6 +89,13 @@ class Calibration:
             growth = (survival[-1] / false_positive_rate) ** (1.0 / self.tail_images) - 1.0
             return float(self.knots[-1] + self.tail_scale * self.tail_images * growth)
         return float(np.interp(-false_positive_rate, -survival, self.knots))
+
+    def thresholds(self, false_positive_rates: tf.Tensor) -> tf.Tensor:
+        """Returns what `threshold` does, in a graph, for rates that are only known there: float [N]."""
+        rarity = self.survival[-1] / tf.minimum(false_positive_rates, self.survival[-1])
+        growth = tf.math.expm1(tf.math.log(rarity) / self.tail_images)
+        body = _interpolated(-false_positive_rates, -self.survival, self.knots)
+        return body + self.tail_scale * self.tail_images * growth
 
     def threshold_interval(self, false_positive_rate: float, confidence: float = 0.95) -> tuple[float, float]:
         """Returns where the score lies that all normal images, were they known, exceed at that rate.
@@ -148,6 +148,23 @@ class Calibration:
             "tail_scale": self.tail_scale,
             "tail_images": self.tail_images,
         }
+
+
+def _interpolated(values: tf.Tensor, places: np.ndarray, heights: np.ndarray) -> tf.Tensor:
+    """Interpolates linearly between points, and keeps the first and last one's height beyond: float [N].
+
+    Args:
+        values: Where, float [N].
+        places: Of the points, ascending, float [K].
+        heights: Of the points, float [K].
+    """
+    x, y = tf.constant(places, tf.float32), tf.constant(heights, tf.float32)
+    upper = tf.minimum(tf.searchsorted(x, values), len(places) - 1)
+    lower = tf.maximum(upper - 1, 0)
+    left, right = tf.gather(x, lower), tf.gather(x, upper)
+    share = tf.clip_by_value(tf.math.divide_no_nan(values - left, right - left), 0.0, 1.0)
+    low, high = tf.gather(y, lower), tf.gather(y, upper)
+    return low + (high - low) * share
 
 
 def sample_needed(false_positive_rate: float) -> int:

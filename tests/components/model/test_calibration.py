@@ -63,6 +63,15 @@ def test_the_p_value_at_the_threshold_is_the_rate(distribution, rate, images):
     np.testing.assert_allclose(_p(calibration, [calibration.threshold(rate)]), [expected], rtol=1e-2)
 
 
+@pytest.mark.parametrize("images", [2, 7, 200])
+def test_thresholds_in_a_graph_are_those_outside(distribution, images):
+    calibration = calibrate(distribution.rvs(images, random_state=5))
+    rates = [0.999, 0.5, 0.1, 0.01, 1e-4, 1e-9]
+    found = tf.function(calibration.thresholds)(tf.constant(rates))
+    expected = [calibration.threshold(rate) for rate in rates]
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-4 * calibration.scale)
+
+
 @given(SCORES, hnp.arrays(np.float32, 30, elements=st.floats(-300, 300, width=32)))
 def test_p_values_fall_as_scores_rise(scores, asked):
     p_values = _p(calibrate(scores), np.sort(asked))
