@@ -31,12 +31,13 @@ class AnomalyEvaluatorSpec(component_spec.ComponentSpec):
 class AnomalyEvaluator(base_beam_component.BaseBeamComponent):
     """Scores held-out images through the exported SavedModel, and blesses or refuses the model.
 
-    It measures on the split `test`, or, where there is none, on the normal images of `calibration`.
+    It measures on the split `test`, or, where there is none, on the normal images of `calibration`; where no
+    anomaly is labelled, on synthetic defects.
 
     Component `outputs` contains:
      - `evaluation`: Channel of type `standard_artifacts.ModelEvaluation`: `metrics.json`, `predictions.csv`,
-       `report/index.html` with its pictures, and `tfma/overall`, `tfma/by_defect_type` for
-       `tfma.load_eval_result`.
+       `suspects.csv` (training images that look anomalous), `report/index.html` with its pictures, and
+       `tfma/overall`, `tfma/by_defect_type` for `tfma.load_eval_result`.
      - `blessing`: Channel of type `standard_artifacts.ModelBlessing`, with the custom property `reasons`, a
        JSON list.
     """

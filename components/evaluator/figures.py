@@ -21,6 +21,7 @@ _GAP = 4
 _CONTOUR = (0, 255, 120)
 _BINS = 40
 _RARE = 0.999  # quantile of a map's pixels
+_MOST_PIXELS = 2**24
 _HEAT_ANCHORS = np.array(
     [[0, 0, 40], [90, 10, 110], [200, 40, 70], [250, 140, 20], [255, 245, 130]], np.float64
 )
@@ -48,20 +49,28 @@ def roc_curve(labels: NDArray, scores: NDArray, threshold: float) -> bytes:
     return _to_png(figure, axes)
 
 
-def score_histogram(labels: NDArray, scores: NDArray, threshold: float) -> bytes:
+def score_histogram(
+    labels: NDArray,
+    scores: NDArray,
+    threshold: float,
+    interval: tuple[float, float] | None = None,
+    anomalies: str = "anomalous",
+) -> bytes:
     """Draws how the scores of normal and of anomalous images are distributed, with the threshold.
 
     Args:
         labels: [N], 0 normal, 1 anomalous, -1 unknown.
         scores: [N] finite.
         threshold: Score above which an image is flagged.
+        interval: Confidence interval of the threshold; None where it is not known.
+        anomalies: What the anomalous images are called.
     """
     figure = Figure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.subplots()
     edges = np.histogram_bin_edges(np.append(scores, threshold), bins=_BINS)
     groups = (
         (NORMAL, NORMAL_COLOUR, "normal"),
-        (ANOMALOUS, ANOMALOUS_COLOUR, "anomalous"),
+        (ANOMALOUS, ANOMALOUS_COLOUR, anomalies),
         (-1, "#999999", "unknown"),
     )
     for label, colour, name in groups:
@@ -69,6 +78,10 @@ def score_histogram(labels: NDArray, scores: NDArray, threshold: float) -> bytes
         if len(own):
             axes.hist(own, bins=edges.tolist(), color=colour, alpha=0.6, label=f"{name} ({len(own)})")
     axes.axvline(threshold, color=THRESHOLD_COLOUR, linewidth=1.5, label=f"threshold {threshold:.3g}")
+    if interval:
+        axes.axvspan(*interval, color=THRESHOLD_COLOUR, alpha=0.12, linewidth=0, label="its 95 % interval")
+        # A wide interval must not squeeze the scores.
+        axes.set_xlim(edges[0], edges[-1])
     axes.set(xlabel="score", ylabel="images")
     axes.locator_params(axis="x", nbins=6)
     axes.legend(frameon=False)
@@ -82,8 +95,10 @@ def heat_range(maps: NDArray, labels: NDArray) -> tuple[float, float]:
     thousand exceeds: normal images never glow, and faint defects are not lost beside strong ones. Where
     no image is normal, all images take their place.
     """
-    normal = maps[labels == NORMAL] if (labels == NORMAL).any() else maps
-    cold, warm = (float(value) for value in np.quantile(normal, (0.5, _RARE)))
+    rows = np.flatnonzero(labels == NORMAL) if (labels == NORMAL).any() else np.arange(len(maps))
+    # Of a large set, a part that fits into memory, spread over it.
+    step = max(1, len(rows) * maps[0].size // _MOST_PIXELS)
+    cold, warm = (float(value) for value in np.quantile(maps[rows[::step]], (0.5, _RARE)))
     return cold, cold + max(2 * (warm - cold), 1e-12)
 
 

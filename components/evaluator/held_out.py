@@ -3,19 +3,45 @@
 import dataclasses
 import hashlib
 import heapq
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Collection, Iterable, Sequence
 
 import numpy as np
 import tensorflow as tf
 from numpy.typing import NDArray
 
+from proganomaly.components.errors import UserError
+from proganomaly.components.evaluator.scratch import scratch_array
+from proganomaly.components.evaluator.settings import EvaluatorSettings
+from proganomaly.components.evaluator.synthetic import with_synthetic_defects
 from proganomaly.components.images.decode import decode_images, decode_mask
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.records.image_example import ANOMALOUS, NORMAL, UNKNOWN, ImageRecord
+from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL, UNKNOWN, ImageRecord
 
 TEST, CALIBRATION, TRAIN = "test", "calibration", "train"
+LABELLED, SYNTHETIC, NONE = "labelled", "synthetic", "none"
 # Most pixel values that the baselines hold in memory at a time, as float32: 1 GiB.
 _MAX_VALUES = 2**28
+_CHUNK = 64
+
+ReadSplit = Callable[[str], Iterable[ImageRecord]]
+
+
+@dataclasses.dataclass(frozen=True)
+class HeldOut:
+    """The images that a model is measured on.
+
+    Attributes:
+        split: Where they come from: "test", or "calibration" where there is no test split.
+        normals: The split of the normal ones, and of those with synthetic defects; the threshold was
+            fitted on those of "calibration".
+        anomalies: Where the anomalies come from: "labelled", "synthetic" or "none".
+        records: The images, at least one.
+    """
+
+    split: str
+    normals: str
+    anomalies: str
+    records: list[ImageRecord]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -24,7 +50,8 @@ class Truth:
 
     Attributes:
         labels: int [N], 0 normal, 1 anomalous, -1 unknown.
-        masks: uint8 [N, R, R], 1 where defective; all 0 where no mask is known.
+        masks: uint8 [N, R, R], 1 where defective; all 0 where no mask is known. In a temporary file: see
+            `scratch`.
         has_pixels: bool [N], whether every pixel's truth is known: of a normal image, or one with a mask.
     """
 
@@ -33,21 +60,54 @@ class Truth:
     has_pixels: NDArray[np.bool_]
 
 
-def choose_split(splits: Iterable[str]) -> str:
-    """Returns the split to measure on: `test` where there is one, else the normal images of `calibration`."""
-    return TEST if TEST in splits else CALIBRATION
+def collect(
+    read: ReadSplit, splits: Collection[str], spec: ImageSpec, settings: EvaluatorSettings
+) -> HeldOut:
+    """Returns what there is to measure on: the split `test`, or, without one, the images of `calibration`.
+
+    Where no anomaly is labelled, synthetic defects take their place, if the settings say so: on normal images
+    of `test`, or, where there are none, of `calibration`.
+
+    Raises:
+        UserError: there is no such split, or it is empty.
+    """
+    split = TEST if TEST in splits else CALIBRATION
+    if split not in splits:
+        raise UserError(
+            f"the evaluator needs a split named {TEST} or {CALIBRATION}; the data has "
+            f"{', '.join(splits) or 'none'}"
+        )
+    records = list(_calibration(read) if split == CALIBRATION else read(split))
+    if not records:
+        raise UserError(f"the split {split} holds no images to measure the model on")
+    normals = split
+    if any(record.label == ANOMALOUS for record in records):
+        return HeldOut(split, normals, LABELLED, records)
+    if settings.synthetic == "auto":
+        chosen = [record for record in records if record.label == NORMAL]
+        if not chosen and CALIBRATION in splits:
+            normals, chosen = CALIBRATION, list(_calibration(read))
+        chosen = with_synthetic_defects(chosen, spec, settings.synthetic_per_kind, settings.synthetic_seed)
+        if any(record.label == ANOMALOUS for record in chosen):
+            unknown = [record for record in records if record.label != NORMAL]
+            return HeldOut(split, normals, SYNTHETIC, chosen + unknown)
+    return HeldOut(split, split, NONE, records)
 
 
-def read_truth(records: Sequence[ImageRecord], split: str, spec: ImageSpec) -> Truth:
-    """Collects labels and masks; an image of `calibration` is normal by definition."""
-    default = NORMAL if split == CALIBRATION else UNKNOWN
-    labels = np.array([default if record.label is None else record.label for record in records], np.int64)
-    masks = np.zeros((len(records), spec.resolution, spec.resolution), np.uint8)
+def read_truth(records: Sequence[ImageRecord], spec: ImageSpec) -> Truth:
+    """Collects labels and masks of images, at least one."""
+    labels = np.array([UNKNOWN if record.label is None else record.label for record in records], np.int64)
+    masks = scratch_array((len(records), spec.resolution, spec.resolution), np.uint8)
     for row, record in enumerate(records):
         if record.mask is not None:
             masks[row] = decode_mask(tf.constant(record.mask), spec).numpy()[:, :, 0]
     has_mask = np.array([record.mask is not None for record in records], bool)
     return Truth(labels, masks, (labels == NORMAL) | ((labels == ANOMALOUS) & has_mask))
+
+
+def sample(records: Iterable[ImageRecord], limit: int) -> list[ImageRecord]:
+    """Chooses at most `limit` images, the same ones in every run."""
+    return heapq.nsmallest(limit, records, key=lambda record: _place(record.filename))
 
 
 def sample_images(records: Iterable[ImageRecord], spec: ImageSpec, limit: int) -> NDArray[np.uint8]:
@@ -57,13 +117,23 @@ def sample_images(records: Iterable[ImageRecord], spec: ImageSpec, limit: int) -
         uint8 [N, R, R, C].
     """
     limit = min(limit, max(2, _MAX_VALUES // (spec.resolution**2 * spec.channels)))
-    chosen = heapq.nsmallest(limit, records, key=lambda record: _place(record.filename))
-    return decode_records(chosen, spec)
+    return decode_records(sample(records, limit), spec)
 
 
 def decode_records(records: Sequence[ImageRecord], spec: ImageSpec) -> NDArray[np.uint8]:
-    """Returns the images as the networks see them, uint8 [N, R, R, C]."""
-    return decode_images(tf.constant([record.image for record in records], tf.string), spec).numpy()
+    """Returns the images as the networks see them, uint8 [N, R, R, C], in a temporary file."""
+    images = scratch_array((len(records), spec.resolution, spec.resolution, spec.channels), np.uint8)
+    for start in range(0, len(records), _CHUNK):
+        encoded = [record.image for record in records[start : start + _CHUNK]]
+        images[start : start + _CHUNK] = decode_images(tf.constant(encoded), spec).numpy()
+    return images
+
+
+def _calibration(read: ReadSplit) -> Iterable[ImageRecord]:
+    """Reads `calibration`: its images are normal by definition."""
+    for record in read(CALIBRATION):
+        known = record.label is not None
+        yield record if known else dataclasses.replace(record, label=NORMAL, defect_type=GOOD)
 
 
 def _place(filename: str) -> bytes:

@@ -3,7 +3,8 @@
 import csv
 import dataclasses
 import io
-from collections.abc import Callable, Sequence
+import json
+from collections.abc import Callable, Collection, Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -11,11 +12,17 @@ import tensorflow as tf
 from numpy.typing import NDArray
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.evaluator.scratch import scratch_array
 from proganomaly.components.records.image_example import ImageRecord
 
 Outputs = dict[str, NDArray]
-SCORED = ("score", "normalized_score", "p_value", "is_anomaly", "threshold", "pixel_threshold")
 MAP, RECONSTRUCTION, IMAGE = "anomaly_map", "reconstruction", "image"
+PICTURES = (MAP, RECONSTRUCTION, IMAGE)
+# What `explain` says beside the pictures and the score's components.
+_VERDICT = ("score", "normalized_score", "p_value", "is_anomaly", "threshold", "threshold_interval")
+_PIXELS = ("pixel_threshold", "pixel_threshold_interval")
+# What an exported model says of itself; older ones have nothing to say.
+_DESCRIPTION = "assets.extra/model.json"
 
 
 def load_served(path: str, signature: str) -> Any:
@@ -43,43 +50,63 @@ class ServedModel:
 
     Attributes:
         path: Folder of the SavedModel.
+        description: What the exporter wrote of networks, scoring and calibration; None in older models.
     """
 
     def __init__(self, path: str) -> None:
         """Loads the SavedModel.
 
         Raises:
-            UserError: there is none, or it has not the signature `explain`.
+            UserError: there is none, or it has no signature `explain`.
         """
         self.path = path
-        self._model = load_served(path, "explain")  # the signatures need it alive
+        # Signatures of a deleted model no longer work.
+        self._model = load_served(path, "explain")
         if "image_bytes" not in self._model.signatures["explain"].structured_input_signature[1]:
             raise UserError(f"the model {path} takes pixels, not encoded images: serve it by hand")
         self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]
+        self.description = _read_description(path)
 
-    def explain(
-        self, images: Sequence[bytes], batch_size: int, without: Sequence[str] = (IMAGE, RECONSTRUCTION)
-    ) -> Outputs:
-        """Scores encoded images in batches.
+    def batches(
+        self, images: Sequence[bytes], batch_size: int, without: Collection[str] = ()
+    ) -> Iterator[tuple[slice, Outputs]]:
+        """Scores encoded images batch by batch.
 
         Args:
-            images: Encoded images, at least one.
+            images: Encoded images.
             batch_size: Images at a time.
-            without: Outputs that are not kept; reconstructions of a whole split are many bytes.
+            without: Outputs that are left out.
+
+        Yields:
+            The rows of a batch, and output name -> array [n, ...]; see the signature `explain`.
+        """
+        for start in range(0, len(images), batch_size):
+            rows = slice(start, min(start + batch_size, len(images)))
+            outputs = self._explain(image_bytes=tf.constant(list(images[rows])))
+            yield rows, {name: value.numpy() for name, value in outputs.items() if name not in without}
+
+    def explain(
+        self, images: Sequence[bytes], batch_size: int, without: Collection[str] = (IMAGE, RECONSTRUCTION)
+    ) -> Outputs:
+        """Scores encoded images, at least one, and keeps everything in memory; otherwise as `batches`.
 
         Returns:
-            Output name -> array [N, ...]; see the signature `explain`.
+            Output name -> array [N, ...].
         """
-        batches = []
-        for start in range(0, len(images), batch_size):
-            outputs = self._explain(image_bytes=tf.constant(list(images[start : start + batch_size])))
-            batches.append({name: value.numpy() for name, value in outputs.items() if name not in without})
-        return {name: np.concatenate([batch[name] for batch in batches]) for name in batches[0]}
+        parts = [outputs for _, outputs in self.batches(images, batch_size, without)]
+        return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+
+def _read_description(path: str) -> dict[str, Any] | None:
+    if not tf.io.gfile.exists(f"{path}/{_DESCRIPTION}"):
+        return None
+    with tf.io.gfile.GFile(f"{path}/{_DESCRIPTION}") as file:
+        return json.load(file)
 
 
 @dataclasses.dataclass(frozen=True)
 class Predictions:
-    """What a model said of a split's N images.
+    """What a model said of N images.
 
     Attributes:
         records: The images.
@@ -89,7 +116,7 @@ class Predictions:
         p_value: float [N].
         is_anomaly: bool [N].
         threshold: Raw score above which an image is an anomaly.
-        anomaly_map: float32 [N, R, R].
+        anomaly_map: float32 [N, R, R], in a temporary file: see `scratch`.
         components: The score's components by name, float [N] each.
     """
 
@@ -103,12 +130,31 @@ class Predictions:
     anomaly_map: NDArray[np.float32]
     components: Outputs
 
+    def take(self, rows: NDArray[np.int64]) -> "Predictions":
+        """Returns the predictions of a few of the images, in the order of `rows`."""
+        columns = ("labels", "score", "normalized_score", "p_value", "is_anomaly", "anomaly_map")
+        return dataclasses.replace(
+            self,
+            **{name: getattr(self, name)[rows] for name in columns},
+            records=[self.records[row] for row in rows],
+            components={name: values[rows] for name, values in self.components.items()},
+        )
+
 
 def predict(
     model: ServedModel, records: Sequence[ImageRecord], labels: NDArray[np.int64], batch_size: int
 ) -> Predictions:
-    """Scores a split; see `Predictions`."""
-    outputs = model.explain([record.image for record in records], batch_size)
+    """Scores images, at least one; see `Predictions`."""
+    parts, maps = [], None
+    encoded = [record.image for record in records]
+    for rows, outputs in model.batches(encoded, batch_size, without=(IMAGE, RECONSTRUCTION)):
+        batch_maps = outputs.pop(MAP)
+        if maps is None:
+            maps = scratch_array((len(records), *batch_maps.shape[1:]), np.float32)
+        maps[rows] = batch_maps
+        parts.append(outputs)
+    outputs = {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+    assert maps is not None, "there is at least one image"
     return Predictions(
         records=records,
         labels=labels,
@@ -117,9 +163,14 @@ def predict(
         p_value=outputs["p_value"],
         is_anomaly=outputs["is_anomaly"],
         threshold=float(outputs["threshold"][0]),
-        anomaly_map=outputs[MAP],
-        components={name: outputs[name] for name in sorted(outputs) if name not in (*SCORED, MAP)},
+        anomaly_map=maps,
+        components={name: outputs[name] for name in sorted(outputs) if is_component(name, outputs[name])},
     )
+
+
+def is_component(name: str, values: NDArray) -> bool:
+    """Whether an output of `explain` is one of the score's components: one number for each image."""
+    return values.ndim == 1 and name not in (*_VERDICT, *_PIXELS)
 
 
 def to_csv(predictions: Predictions) -> str:

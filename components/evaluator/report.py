@@ -3,37 +3,45 @@
 import base64
 import dataclasses
 import pathlib
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import jinja2
 import numpy as np
-from numpy.typing import NDArray
 
 from proganomaly.components.evaluator import figures
-from proganomaly.components.evaluator.held_out import CALIBRATION, Truth, decode_records
-from proganomaly.components.evaluator.predict import RECONSTRUCTION, Predictions, ServedModel
+from proganomaly.components.evaluator.evaluation import SIMPLER_NAMES, Evaluation
+from proganomaly.components.evaluator.galleries import Gallery, choose_galleries
+from proganomaly.components.evaluator.held_out import CALIBRATION, SYNTHETIC
+from proganomaly.components.evaluator.predict import ServedModel
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.records.image_example import ANOMALOUS, NORMAL
+from proganomaly.components.records.image_example import NORMAL
 
 _TEMPLATES = pathlib.Path(__file__).parent / "templates"
-_COLUMNS = {
+_IMAGE_COLUMNS = {
     "image_auroc": "image AUROC",
     "average_precision": "average precision",
     "f1_max": "best F1",
-    "pixel_auroc": "pixel AUROC",
-    "aupro": "AUPRO",
+    "fpr_at_95_tpr": "FPR at 95 % TPR",
 }
-_BASELINE_NAMES = {"knn5": "kNN-5 on pixels", "pca64": "PCA-64 on pixels"}
+_PIXEL_COLUMNS = {"pixel_auroc": "pixel AUROC", "pixel_average_precision": "pixel AP", "aupro": "AUPRO"}
 
-
-@dataclasses.dataclass(frozen=True)
-class _Gallery:
-    """A titled list of image strips; `stem` begins the names of their files."""
-
-    stem: str
-    title: str
-    note: str
-    strips: list[dict[str, Any]]
+# What the components of a score are; a new one is shown without.
+_COMPONENTS = {
+    "map_top": "the highest hundredth of the anomaly map",
+    "map_max": "the highest value of the anomaly map",
+    "map_mean": "the mean of the anomaly map",
+    "encoder_density": "how far the encoder's features are from those of normal images",
+    "discriminator_density": "how far the discriminator's features are from those of normal images",
+    "transform_density": "how far the features that tell transformations are from those of normal images",
+    "transform_prediction": "how badly the network tells how the image was transformed",
+    "pixel_residual": "how far the reconstruction is from the image, pixel by pixel",
+    "structural_residual": "how far the reconstruction's structure is from the image's, at several scales",
+    "feature_residual": "how far the reconstruction is from the image in the discriminator's features",
+    "residual_mahalanobis": "how unusual the reconstruction's error is",
+    "latent_norm": "how unusual the length of the image's code is",
+    "critic": "how unreal the discriminator finds the image",
+}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -49,143 +57,99 @@ class Report:
     pictures: dict[str, bytes]
 
 
-def build_report(
-    metrics: dict[str, Any],
-    predictions: Predictions,
-    truth: Truth,
-    model: ServedModel,
-    spec: ImageSpec,
-    num_images: int,
-) -> Report:
-    """Builds the report.
+def build_report(evaluation: Evaluation, model: ServedModel, spec: ImageSpec, num_images: int) -> Report:
+    """Builds the report; where a score is not finite, without pictures.
 
     Args:
-        metrics: As in `metrics.json`.
-        predictions: What the model said, every score finite or the pictures are left out.
-        truth: What is known of the same images.
+        evaluation: What is told.
         model: Asked again for the reconstructions of the few images that are shown.
         spec: What the network sees.
         num_images: Images in each gallery.
     """
-    pictures: dict[str, bytes] = {}
-    galleries: list[_Gallery] = []
+    metrics = evaluation.metrics
+    plots: dict[str, bytes] = {}
+    galleries: list[Gallery] = []
     if not metrics["scores_not_finite"]:
-        pictures.update(_plots(predictions, truth))
-        galleries = _galleries(predictions, truth, model, spec, num_images)
-        for gallery in galleries:
-            pictures.update({f"{gallery.stem}_{i}.png": one["png"] for i, one in enumerate(gallery.strips)})
+        plots = _plots(evaluation)
+        galleries = choose_galleries(evaluation, model, spec, num_images)
     environment = jinja2.Environment(
         loader=jinja2.FileSystemLoader(_TEMPLATES), autoescape=True, trim_blocks=True, lstrip_blocks=True
     )
-    environment.filters["number"] = _number
-    environment.filters["percent"] = _percent
-    environment.filters["data_uri"] = _data_uri
+    environment.filters.update(_FILTERS)
+    is_synthetic = metrics["anomalies"] == SYNTHETIC
     html = environment.get_template("report.html").render(
         metrics=metrics,
-        fitted_on_these=metrics["split"] == CALIBRATION,
-        columns=_COLUMNS,
+        synthetic=is_synthetic,
+        anomalies="synthetic defects" if is_synthetic else "anomalies",
+        fitted_on_these=metrics["normals"] == CALIBRATION,
+        columns=_IMAGE_COLUMNS | _PIXEL_COLUMNS,
+        pixel_columns=_PIXEL_COLUMNS,
         rows=_comparison(metrics),
-        plots=[(name, pictures[f"{name}.png"]) for name in ("roc", "scores") if f"{name}.png" in pictures],
+        components=_components(metrics),
+        plots=plots,
         galleries=galleries,
     )
+    pictures = {f"{name}.png": png for name, png in plots.items()}
+    for gallery in galleries:
+        pictures.update({f"{gallery.stem}_{i}.png": one["png"] for i, one in enumerate(gallery.strips)})
     return Report(html, pictures)
 
 
 def _comparison(metrics: dict[str, Any]) -> list[tuple[str, dict[str, Any]]]:
     """Returns the rows of the table of detectors: this model first."""
-    rows = [("this model", metrics)]
-    if metrics["baseline_model"]:
-        rows.append(("served model", metrics["baseline_model"]))
-    rows.extend((_BASELINE_NAMES.get(name, name), values) for name, values in metrics["baselines"].items())
-    return rows
+    rows = [("this model", metrics), ("the served model", metrics["baseline_model"])]
+    others = {"control": metrics["control"], **metrics["baselines"]}
+    rows.extend((SIMPLER_NAMES.get(name, name), values) for name, values in others.items())
+    return [(name, values) for name, values in rows if values]
 
 
-def _plots(predictions: Predictions, truth: Truth) -> dict[str, bytes]:
-    labels, known = truth.labels, truth.labels >= NORMAL
-    plots = {"scores.png": figures.score_histogram(labels, predictions.score, predictions.threshold)}
+def _plots(evaluation: Evaluation) -> dict[str, bytes]:
+    """Draws the curves; those of two classes only where there are both."""
+    labels, predictions = evaluation.truth.labels, evaluation.predictions
+    interval = evaluation.metrics["model"]["threshold_interval"]
+    anomalies = "synthetic defects" if evaluation.metrics["anomalies"] == SYNTHETIC else "anomalous"
+    threshold, known = predictions.threshold, labels >= NORMAL
+    plots = {"scores": figures.score_histogram(labels, predictions.score, threshold, interval, anomalies)}
     if len(np.unique(labels[known])) == 2:
-        plots["roc.png"] = figures.roc_curve(labels[known], predictions.score[known], predictions.threshold)
+        plots["roc"] = figures.roc_curve(labels[known], predictions.score[known], threshold)
     return plots
 
 
-def _galleries(
-    predictions: Predictions, truth: Truth, model: ServedModel, spec: ImageSpec, num_images: int
-) -> list[_Gallery]:
-    """Chooses the images to show; a gallery without images is left out."""
-    by_score = np.argsort(predictions.score, kind="stable")
-    anomalous = by_score[truth.labels[by_score] == ANOMALOUS]
-    normal = by_score[truth.labels[by_score] == NORMAL]
-    unknown = by_score[truth.labels[by_score] < NORMAL]
-    choices = (
-        (
-            "typical",
-            "One of each kind",
-            "Of each kind of defect, the image with the median score.",
-            _medians(anomalous, predictions),
-        ),
-        ("worst_misses", "Worst misses", "Anomalous images with the lowest scores.", anomalous),
-        (
-            "highest_normal",
-            "Nearest to a false alarm",
-            "Normal images with the highest scores.",
-            normal[::-1],
-        ),
-        ("highest_unknown", "Unlabelled", "Images of unknown label with the highest scores.", unknown[::-1]),
-    )
-    heat = figures.heat_range(predictions.anomaly_map, truth.labels)
-    galleries = []
-    for stem, title, note, rows in choices:
-        shown = rows[:num_images]
-        if len(shown):
-            strips = _strips(shown, predictions, truth, model, spec, heat)
-            galleries.append(_Gallery(stem, title, note, strips))
-    return galleries
+def _components(metrics: dict[str, Any]) -> list[tuple[str, str, dict[str, Any]]]:
+    """Returns name, meaning and numbers of the components that can be measured, the best first."""
+    measured = {
+        name: values for name, values in metrics["components"].items() if values["image_auroc"] is not None
+    }
+    ordered = sorted(measured.items(), key=lambda one: -one[1]["image_auroc"])
+    return [(name, _COMPONENTS.get(name, ""), values) for name, values in ordered]
 
 
-def _medians(by_score: NDArray, predictions: Predictions) -> NDArray:
-    """Returns of each kind of defect, in alphabetical order, the image in the middle of its scores."""
-    kinds: dict[str, list[int]] = {}
-    for row in by_score:
-        kinds.setdefault(predictions.records[row].defect_type, []).append(row)
-    return np.array([rows[len(rows) // 2] for _, rows in sorted(kinds.items())], dtype=int)
+def _formatted(pattern: str, unknown: str = "–") -> Callable[[float | None], str]:
+    """Returns a filter; nothing to show is `unknown`."""
+    return lambda value: pattern.format(value) if value is not None else unknown
 
 
-def _strips(
-    rows: NDArray,
-    predictions: Predictions,
-    truth: Truth,
-    model: ServedModel,
-    spec: ImageSpec,
-    heat: tuple[float, float],
-) -> list[dict[str, Any]]:
-    records = [predictions.records[row] for row in rows]
-    originals = decode_records(records, spec)
-    encoded = [record.image for record in records]
-    reconstructions = model.explain(encoded, batch_size=len(encoded), without=())[RECONSTRUCTION]
-    strips = []
-    for row, record, original, reconstruction in zip(rows, records, originals, reconstructions, strict=True):
-        mask = truth.masks[row] if record.mask is not None else None
-        strips.append(
-            {
-                "png": figures.strip(original, reconstruction, predictions.anomaly_map[row], mask, heat),
-                "filename": record.filename,
-                "defect_type": record.defect_type,
-                "score": float(predictions.score[row]),
-                "p_value": float(predictions.p_value[row]),
-                "flagged": bool(predictions.is_anomaly[row]),
-                "has_mask": mask is not None,
-            }
-        )
-    return strips
+def _bounds(pattern: str) -> Callable[[Sequence[float] | None], str]:
+    """Returns a filter for intervals, which may be missing."""
+    return lambda bounds: " – ".join(pattern.format(bound) for bound in bounds) if bounds else ""
 
 
-def _number(value: float | None) -> str:
-    return "–" if value is None else f"{value:.3f}"
-
-
-def _percent(value: float | None) -> str:
-    return "–" if value is None else f"{value:.1%}"
+def _mebibytes(size: int | None) -> str:
+    return "–" if size is None else f"{size / 2**20:.1f} MiB"
 
 
 def _data_uri(png: bytes) -> str:
     return f"data:image/png;base64,{base64.b64encode(png).decode('ascii')}"
+
+
+_FILTERS = {
+    "number": _formatted("{:.3f}"),
+    "percent": _formatted("{:.1%}"),
+    "significant": _formatted("{:.3g}"),
+    "count": _formatted("{:,}"),
+    "interval": _bounds("{:.3f}"),
+    "percent_interval": _bounds("{:.1%}"),
+    "significant_interval": _bounds("{:.3g}"),
+    "mebibytes": _mebibytes,
+    "data_uri": _data_uri,
+}

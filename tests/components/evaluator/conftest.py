@@ -1,6 +1,7 @@
 """A tiny exported model with the product's signatures, and held-out images that it gets mostly right."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -9,7 +10,9 @@ from PIL import Image
 
 from proganomaly.components.images.decode import decode_images
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
 from proganomaly.components.records import image_example
+from proganomaly.components.settings import to_json
 
 RESOLUTION = 16
 THRESHOLD = 0.3
@@ -36,16 +39,56 @@ class BrightnessModel(tf.Module):
             "p_value": 1 - normalized,
             "is_anomaly": score > THRESHOLD,
             "threshold": tf.fill(tf.shape(score), THRESHOLD),
+            "threshold_interval": tf.fill([tf.shape(score)[0], 2], THRESHOLD),
+            "pixel_threshold": tf.fill(tf.shape(score), 0.5),
+            "pixel_threshold_interval": tf.fill([tf.shape(score)[0], 2], 0.5),
             "anomaly_map": anomaly_map,
+            "image": images,
             "reconstruction": 255 - images,
             "pixel_residual": 2 * score,
+            "latent_norm": -score,
         }
 
 
-def export_model(folder, resolution: int = RESOLUTION, sign: float = 1.0, broken: bool = False) -> str:
+# What the exporter writes beside a model; of the networks that it names, the control is made.
+DESCRIPTION = {
+    "networks": json.loads(to_json(NetworkSettings(fmap_base=32, fmap_max=4, latent_size=4))),
+    "scoring": json.loads(
+        to_json(
+            ScoringSettings(
+                members=("pixel_residual",),
+                components=("pixel_residual", "latent_norm"),
+                coreset_size=16,
+                reservoir_size=64,
+                false_positive_rate=0.1,
+            )
+        )
+    ),
+    "seed": 3,
+    "calibration_images": 5,
+    "reference_images": 10,
+    "reference_bytes": 3 << 20,
+    "notes": ["calibration has 5 images; too few"],
+    "threshold_interval": [0.25, 0.4],
+    "pixel_threshold": 0.5,
+    "pixel_threshold_interval": [0.45, 0.6],
+}
+
+
+def export_model(
+    folder,
+    resolution: int = RESOLUTION,
+    sign: float = 1.0,
+    broken: bool = False,
+    description: dict | None = DESCRIPTION,
+) -> str:
     """Saves the model as the trainer would; returns its path."""
     module = BrightnessModel(ImageSpec(resolution, 1), sign, broken)
     tf.saved_model.save(module, str(folder), signatures={"explain": module.explain})
+    if description:
+        extra = folder / "assets.extra"
+        extra.mkdir()
+        (extra / "model.json").write_text(json.dumps(description))
     return str(folder)
 
 
@@ -86,7 +129,7 @@ def make():
     """The helpers of this file, as test files cannot import it."""
 
     class Helpers:
-        resolution, threshold = RESOLUTION, THRESHOLD
+        resolution, threshold, description = RESOLUTION, THRESHOLD, DESCRIPTION
         export_model = staticmethod(export_model)
         record = staticmethod(make_record)
 

@@ -48,7 +48,8 @@ class Run:
     def __init__(self, make, folder, splits, baseline="", spec=SPEC, model=None, **settings) -> None:
         examples = _write_examples(folder / "examples", splits)
         model_artifact = _artifact(standard_artifacts.Model, folder / "model")
-        make.export_model(folder / "model" / "Format-Serving", **(model or {}))
+        # The control takes seconds: only where a test is about it.
+        make.export_model(folder / "model" / "Format-Serving", **{"description": None, **(model or {})})
         self.folder = folder / "evaluation"
         self.blessing = _artifact(standard_artifacts.ModelBlessing, folder / "blessing")
         executor.Executor().Do(
@@ -81,7 +82,15 @@ def train(make):
 def blessed(make, train, tmp_path_factory):
     served = make.export_model(tmp_path_factory.mktemp("served") / "1", resolution=8)
     splits = {"train": train, "calibration": train[:3], "test": make.test_records()}
-    return Run(make, tmp_path_factory.mktemp("blessed"), splits, baseline=served)
+    model = {"description": make.description}
+    return Run(make, tmp_path_factory.mktemp("blessed"), splits, served, model=model)
+
+
+@pytest.fixture(scope="module")
+def synthetic(make, train, tmp_path_factory):
+    calibration = [make.record("good", index, "calibration", None) for index in range(8)]
+    splits = {"train": train, "calibration": calibration}
+    return Run(make, tmp_path_factory.mktemp("synthetic"), splits, min_image_auroc=0.0)
 
 
 @pytest.fixture
@@ -116,8 +125,41 @@ def test_metrics_are_those_of_an_independent_computation(blessed, make):
     assert found["false_positive_rate"] == pytest.approx((scores > make.threshold)[labels == 0].mean())
     assert found["by_defect_type"]["stain"]["flagged"] == 1.0
     assert found["by_defect_type"]["dot"]["flagged"] == 0.0
-    assert set(found["baselines"]) == {"knn5", "pca64"}
-    assert all(0 <= values["image_auroc"] <= 1 for values in found["baselines"].values())
+    assert found["anomalies"] == "labelled"
+    assert set(found["baselines"]) == {"knn5", "pca64", "isolation_forest"}
+    for values in (*found["baselines"].values(), found["control"]):
+        low, high = values["intervals"]["image_auroc"]
+        assert 0 <= low <= values["image_auroc"] <= high <= 1
+        assert values["train_images"] == 10
+
+
+def test_every_component_is_measured_by_itself(blessed):
+    auroc = blessed.metrics["image_auroc"]
+    assert blessed.metrics["components"] == {
+        "latent_norm": {"image_auroc": pytest.approx(1 - auroc), "member": False},
+        "pixel_residual": {"image_auroc": pytest.approx(auroc), "member": True},
+    }
+
+
+def test_the_stated_rate_is_checked_on_other_images(blessed):
+    checked = blessed.metrics["calibration"]
+    assert (checked["stated_rate"], checked["observed_rate"], checked["normals"]) == (0.1, 0.0, 8)
+    assert checked["consistent"] is True
+    assert "Stated: 10.0% of normal images may be flagged." in blessed.html
+    assert "calibration has 5 images; too few" in blessed.html
+    assert "0.25 – 0.4" in blessed.html and "3.0 MiB" in blessed.html
+
+
+def test_suspects_are_training_images_by_score(blessed, train):
+    rows = list(csv.DictReader((blessed.folder / "suspects.csv").open()))
+    assert {row["filename"] for row in rows} == {record.filename for record in train}
+    brightness = {record.filename: record.brightness for record in train}
+    assert [row["filename"] for row in rows] == sorted(brightness, key=lambda name: -brightness[name])
+    for row in rows:
+        assert float(row["score"]) == pytest.approx(brightness[row["filename"]], rel=1e-5)
+        assert 0 < float(row["p_value"]) < 1
+    assert blessed.metrics["suspects_searched"] == 10
+    assert "Suspects among the training images" in blessed.html
 
 
 def test_blessing_is_what_the_pusher_reads(blessed):
@@ -125,7 +167,16 @@ def test_blessing_is_what_the_pusher_reads(blessed):
     assert tf.io.gfile.listdir(blessed.blessing.uri) == ["BLESSED"]
     assert blessed.metrics["blessed"] is True
     assert blessed.metrics["reasons"] == blessed.reasons
-    assert len(blessed.reasons) == 2
+    told = [
+        reason.partition(" beats " if " beats " in reason else " not beat ")[2] for reason in blessed.reasons
+    ]
+    names = [name.partition(",")[0] for name in told[2:]]
+    assert names == [
+        "kNN-5 on pixels",
+        "PCA-64 on pixels",
+        "Isolation Forest on pixels",
+        "the same networks untrained",
+    ]
 
 
 def test_served_model_of_another_resolution_is_measured_by_its_scores(blessed):
@@ -172,7 +223,8 @@ def test_report_is_one_self_contained_page(blessed):
     assert sources and all(source.startswith("data:image/png;base64,") for source in sources)
     for words in (
         "kNN-5 on pixels",
-        "served model",
+        "the same networks untrained",
+        "the served model",
         "Worst misses",
         "One of each kind",
         "Nearest to a false alarm",
@@ -180,7 +232,14 @@ def test_report_is_one_self_contained_page(blessed):
     ):
         assert words in blessed.html
     pictures = {path.name for path in (blessed.folder / "report").iterdir()}
-    assert {"index.html", "roc.png", "scores.png", "typical_0.png", "worst_misses_0.png"} <= pictures
+    assert {
+        "index.html",
+        "roc.png",
+        "scores.png",
+        "typical_0.png",
+        "worst_misses_0.png",
+        "suspects_0.png",
+    } <= pictures
 
 
 def test_worse_than_the_served_model_is_refused(make, train, model_path, tmp_path, without_tfma):
@@ -204,19 +263,74 @@ def test_scores_that_are_not_finite_are_refused_and_reported(make, train, tmp_pa
     assert "data:image/png" not in run.html
 
 
-def test_without_labels_the_calibration_images_are_measured(make, train, tmp_path, capsys):
+def test_synthetic_defects_are_called_so_everywhere(synthetic):
+    found = synthetic.metrics
+    assert (found["split"], found["normals"], found["anomalies"]) == (
+        "calibration",
+        "calibration",
+        "synthetic",
+    )
+    assert found["images"] == 4 + 5 * 4
+    assert 0 < found["image_auroc"] <= 1 and found["pixel_auroc"] > 0.5
+    kinds = set(found["by_defect_type"])
+    assert kinds == {
+        "good",
+        *(f"synthetic-{kind}" for kind in ("blend", "cut", "cutpaste", "scratch", "stain")),
+    }
+    about_auroc = [reason for reason in synthetic.reasons if "AUROC" in reason]
+    assert len(about_auroc) == 4
+    assert all("on synthetic defects" in reason for reason in about_auroc)
+    for words in (
+        "<h2>Blessed, measured on synthetic defects</h2>",
+        "The anomalies are synthetic",
+        "There are no test images",
+        "synthetic defects found",
+        "Synthetic defects with the lowest scores.",
+        "synthetic defect outlined",
+    ):
+        assert words in synthetic.html
+    assert "never on these" not in synthetic.html and "true defect" not in synthetic.html
+    kinds = _values(tfma.load_eval_result(str(synthetic.folder / "tfma" / "by_defect_type")))
+    assert {key[0][1] for key in kinds} == set(found["by_defect_type"])
+
+
+def test_the_threshold_is_not_checked_on_its_own_images(synthetic):
+    assert synthetic.metrics["calibration"] is None
+
+
+def test_a_model_that_says_nothing_of_itself_has_no_control(synthetic):
+    assert synthetic.metrics["control"] is None
+    assert "no control with untrained networks: the model does not say what networks it has" in synthetic.html
+
+
+def test_without_anomalies_of_any_kind_there_is_little_to_say(make, train, tmp_path, capsys, without_tfma):
     calibration = [make.record("good", index, "calibration", None) for index in range(4)]
-    run = Run(make, tmp_path, {"train": train, "calibration": calibration})
-    assert run.metrics["split"] == "calibration"
+    run = Run(
+        make, tmp_path, {"train": train, "calibration": calibration}, synthetic="never", suspect_images=0
+    )
     assert run.metrics["blessed"] is True
+    assert run.metrics["anomalies"] == "none"
     assert run.metrics["image_auroc"] is None and run.metrics["recall"] is None
     assert run.metrics["false_positive_rate"] == 0.0
     assert "cannot be measured: its conditions do not apply" in run.reasons[0]
     assert "There are no test images" in run.html
     assert "never on these" not in run.html and "kNN-5" not in run.html
+    assert "Suspects" not in run.html and not (run.folder / "suspects.csv").exists()
     assert "scoring 4 images of the split calibration" in capsys.readouterr().out
-    overall = _values(tfma.load_eval_result(str(run.folder / "tfma" / "overall")))[()]
-    assert overall["example_count"] == 4
+
+
+def test_who_does_not_beat_the_baselines_can_be_refused(make, train, tmp_path, without_tfma):
+    splits = {"train": train, "calibration": train[:3], "test": make.test_records()}
+    run = Run(
+        make,
+        tmp_path,
+        splits,
+        model={"sign": -1.0},
+        min_image_auroc=0.0,
+        require_better_than_baselines=True,
+    )
+    assert run.metrics["blessed"] is False
+    assert any("does not beat kNN-5 on pixels" in reason for reason in run.reasons)
 
 
 def test_hostile_file_names_are_escaped(make, train, tmp_path, without_tfma):
@@ -229,12 +343,6 @@ def test_hostile_file_names_are_escaped(make, train, tmp_path, without_tfma):
 def test_model_of_another_resolution_is_refused(make, train, tmp_path, without_tfma):
     with pytest.raises(UserError, match=r"anomaly maps are \(8, 8\) pixels; image_spec says 16 x 16"):
         Run(make, tmp_path, {"train": train, "test": make.test_records()}, model={"resolution": 8})
-
-
-@pytest.mark.parametrize("split, words", [("test", "holds no images"), ("eval", "the data has train, eval")])
-def test_nothing_to_measure_on_is_refused(make, train, tmp_path, split, words):
-    with pytest.raises(UserError, match=words):
-        Run(make, tmp_path, {"train": train, split: []})
 
 
 def test_component_keeps_its_settings_and_channels():

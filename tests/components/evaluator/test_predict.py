@@ -27,7 +27,7 @@ def records(make):
 
 @pytest.fixture(scope="module")
 def predictions(make, model_path, records):
-    labels = held_out.read_truth(records, "test", SPEC).labels
+    labels = held_out.read_truth(records, SPEC).labels
     return predict(ServedModel(model_path), records, labels, batch_size=4)
 
 
@@ -37,7 +37,7 @@ def test_scores_are_the_models(predictions, records, make):
     np.testing.assert_array_equal(predictions.is_anomaly, np.array(expected) > make.threshold)
     assert predictions.threshold == pytest.approx(make.threshold)
     assert predictions.anomaly_map.shape == (len(records), 16, 16)
-    assert list(predictions.components) == ["pixel_residual"]
+    assert list(predictions.components) == ["latent_norm", "pixel_residual"]
 
 
 def test_batches_do_not_matter(predictions, records, model_path):
@@ -74,30 +74,3 @@ def test_model_without_the_signature_is_named(tmp_path):
     tf.saved_model.save(module, str(tmp_path), signatures={"double": module.double})
     with pytest.raises(UserError, match="needs the signature explain; it has double"):
         ServedModel(str(tmp_path))
-
-
-def test_truth_of_each_kind_of_image(make):
-    records = [
-        make.record("good", 0),
-        make.record("stain", 0, label=1),
-        make.record("good", 1, label=None),
-        make.record("good", 2, label=1),  # anomalous, without a mask
-    ]
-    truth = held_out.read_truth(records, "test", SPEC)
-    assert truth.labels.tolist() == [0, 1, -1, 1]
-    assert truth.has_pixels.tolist() == [True, True, False, False]
-    assert truth.masks.sum(axis=(1, 2)).tolist() == [0, 81, 0, 0]
-    assert held_out.read_truth(records, "calibration", SPEC).labels.tolist() == [0, 1, 0, 1]
-
-
-def test_split_to_measure_on():
-    assert held_out.choose_split(["train", "calibration", "test"]) == "test"
-    assert held_out.choose_split(["train", "calibration"]) == "calibration"
-
-
-def test_sample_is_bounded_and_does_not_depend_on_the_order(make):
-    records = [make.record("good", index) for index in range(12)]
-    sample = held_out.sample_images(iter(records), SPEC, limit=5)
-    assert sample.shape == (5, 16, 16, 1)
-    np.testing.assert_array_equal(held_out.sample_images(reversed(records), SPEC, limit=5), sample)
-    assert len(held_out.sample_images(records, SPEC, limit=50)) == 12
