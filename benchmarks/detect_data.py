@@ -2,7 +2,6 @@
 
 import dataclasses
 import hashlib
-import pathlib
 from collections.abc import Callable, Iterator
 
 import numpy as np
@@ -17,7 +16,6 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.images.texture_set import TextureSettings, texture_images
 from proganomaly.components.pyramid.level_writer import level_writer
 
-FASHION_FOLDER = "/usr/share/datasets/fashion-mnist"
 _CALIBRATION_SHARE = 0.1
 _BATCH = 64
 
@@ -55,16 +53,7 @@ def batches(images: Images, size: int = _BATCH) -> Iterator[Images]:
         yield images[start : start + size]
 
 
-def check_fashion(folder: str) -> None:
-    """Raises UserError, naming the package, unless Fashion-MNIST is in `folder`."""
-    if not pathlib.Path(folder, "train-images-idx3-ubyte.gz").exists():
-        raise UserError(
-            f"{folder} holds no Fashion-MNIST: `apt-get install dataset-fashion-mnist` (Debian, 31 MB), or name "
-            "the folder of its four *-ubyte.gz with --fashion-mnist"
-        )
-
-
-def load(task: Task, fashion_folder: str = FASHION_FOLDER) -> OneClassData:
+def load(task: Task, fashion_folder: str) -> OneClassData:
     """Returns the images of a task.
 
     Raises:
@@ -79,7 +68,6 @@ def load(task: Task, fashion_folder: str = FASHION_FOLDER) -> OneClassData:
 
 def _fashion(task: Task, folder: str) -> OneClassData:
     """One class of 6,000 of which a tenth, by a hash of the content, is for calibration; all test images."""
-    check_fashion(folder)
     images, labels = _idx(folder, "train")
     test, test_labels = _idx(folder, "t10k")
     normal_class = int(task.normal_class)

@@ -1,6 +1,6 @@
 """One task of the detection benchmark in a process of its own, with one thread.
 
-`python benchmarks/detect_run.py REQUEST` reads a JSON file of a `Request` and writes the rows that it asks for.
+`python benchmarks/detect_run.py REQUEST` reads a JSON file of a `Request` and writes the rows it asks for.
 """
 
 import dataclasses
@@ -8,13 +8,14 @@ import json
 import pathlib
 import sys
 
-from detect_settings import Task
+from detect_settings import CONTROL, FUSED, KNN, Task
 
 from proganomaly.components.settings import from_json
 from proganomaly.pipeline.quiet import silence_libraries
 
-# What can be measured of a task.
-MODEL, BASELINES, CONTROL = "model", "baselines", "control"
+# What can be measured of a task, and a method that is measured with it.
+MODEL_PART, CONTROL_PART, BASELINES_PART = "model", "control", "baselines"
+METHOD_OF = {MODEL_PART: FUSED, CONTROL_PART: CONTROL, BASELINES_PART: KNN}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -36,11 +37,16 @@ class Request:
     rows: str
 
 
+def settings_of(task: Task, part: str) -> str:
+    """Returns what the results call the settings of a part: the baselines have none but the resolution."""
+    return f"{task.spec.resolution}px" if part == BASELINES_PART else task.label
+
+
 def main() -> None:
     """Measures what the request in the first argument asks for."""
     silence_libraries()
     request = from_json(Request, pathlib.Path(sys.argv[1]).read_text())
-    # Imported late: who asks needs `Request` and no TensorFlow.
+    # Imported late: who asks needs no TensorFlow.
     import detect_data
     import detect_scores
     from measure import use_one_thread
@@ -50,13 +56,15 @@ def main() -> None:
     use_one_thread()
     task = request.task
     data = detect_data.load(task, request.fashion_folder)
-    rows = []
-    if MODEL in request.parts:
-        rows += detect_scores.measure_model(task, data, pathlib.Path(request.cache, task.data_name))
-    if CONTROL in request.parts:
-        rows += detect_scores.measure_control(task, data)
-    if BASELINES in request.parts:
-        rows += detect_scores.measure_baselines(data)
+    folder = pathlib.Path(request.cache, task.data_name)
+    measures = {
+        MODEL_PART: lambda: detect_scores.measure_model(task, data, folder),
+        CONTROL_PART: lambda: detect_scores.measure_control(task, data),
+        BASELINES_PART: lambda: detect_scores.measure_baselines(task, data),
+    }
+    rows = [
+        {**row, "settings": settings_of(task, part)} for part in request.parts for row in measures[part]()
+    ]
     write_atomic(request.rows, json.dumps(rows))
 
 

@@ -4,13 +4,13 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Callable, Collection
+from collections.abc import Collection, Sequence
 from typing import Any
 
 import numpy as np
 import tensorflow as tf
-from detect_data import OneClassData, batches
-from detect_settings import Task
+from detect_data import Images, OneClassData, batches
+from detect_settings import CONTROL, FOREST, FUSED, KNN, PCA, Task
 from detect_train import generator_quality, trained
 from numpy.typing import NDArray
 
@@ -22,12 +22,6 @@ from proganomaly.components.model.scorer import AnomalyScorer
 
 _BATCH = 256
 _TIMED_IMAGES = 1_024
-FUSED, CONTROL = "fused", "random weights"
-BASELINES: dict[str, Callable] = {
-    "kNN-5": baselines.knn_baseline,
-    "PCA-64": baselines.pca_baseline,
-}
-
 Rows = list[dict[str, Any]]
 Scores = NDArray[np.float32]
 
@@ -63,17 +57,13 @@ def measure_model(task: Task, data: OneClassData, folder: pathlib.Path) -> Rows:
     scorer.calibrate(lambda: batches(data.calibration))
     tested, held_out = scored(scorer, data.test), scored(scorer, data.calibration)
     _keep(folder / f"scores-{task.label}.npz", data, tested, held_out)
-    measures = measured(data, tested)
+    measures = {**measured(data, tested), "reference_mib": scorer.references.bytes / 2**20}
     if task.quality:
         measures |= generator_quality(task, data, networks)
-    common = {"train_cpu_s": train_cpu_s}
-    score_ms = milliseconds_per_image(scorer, data.test)
-    rows = _rows(FUSED, task.role, measures, **common, score_ms=score_ms)
-    for name, scores in tested.components.items():
+    rows = _rows(FUSED, task.role, measures, train_cpu_s, milliseconds_per_image(scorer, data.test))
+    for name, scores in (tested.components | fusions(scorer.settings.members, tested, held_out)).items():
         auroc = {"image_auroc": detection.image_auroc(data.labels, scores)}
-        rows += _rows(name, "ablation", auroc, **common)
-    for name, scores in fusions(scorer, tested, held_out).items():
-        rows += _rows(name, "ablation", {"image_auroc": detection.image_auroc(data.labels, scores)}, **common)
+        rows += _rows(name, "ablation", auroc, train_cpu_s)
     return rows
 
 
@@ -93,19 +83,27 @@ def measure_control(task: Task, data: OneClassData) -> Rows:
     )
 
 
-def measure_baselines(data: OneClassData) -> Rows:
+def measure_baselines(task: Task, data: OneClassData) -> Rows:
     """Measures the baselines, fitted on the training images; their time per image has fitting in it."""
     rows = []
-    for name, baseline in BASELINES.items():
+    for name, baseline in (
+        (KNN, baselines.knn_baseline),
+        (PCA, baselines.pca_baseline),
+        (FOREST, functools.partial(_isolation_forest, seed=task.seed)),
+    ):
         began = time.process_time()
         scores, maps = baseline(data.train, data.test)
         score_ms = 1000 * (time.process_time() - began) / len(data.test)
         measures = detection.image_measures(data.labels, scores) | pixel_measures(data, maps)
-        rows += _rows(name, "baseline", measures, train_cpu_s=0, score_ms=score_ms)
+        rows += _rows(name, "baseline", measures, 0, score_ms)
     return rows
 
 
-def scored(scorer: AnomalyScorer, images: NDArray[np.uint8]) -> Scored:
+def _isolation_forest(normal: Images, images: Images, seed: int) -> tuple[Scores, None]:
+    return baselines.isolation_forest_baseline(normal, images, seed=seed), None
+
+
+def scored(scorer: AnomalyScorer, images: Images) -> Scored:
     """Scores images, uint8 [N, R, R, C], with a scorer that is calibrated."""
 
     @functools.partial(tf.function, reduce_retracing=True)
@@ -133,42 +131,44 @@ def pixel_measures(data: OneClassData, maps: NDArray[np.float32] | None) -> dict
     """Returns the measures of anomaly maps [N, R, R]; none where there are no masks or maps."""
     if data.masks is None or maps is None:
         return {}
-    batch = data.masks, maps, [""] * len(maps)
-    return pixels.count_pixels(lambda: [batch])[""].measures()
+    counter = pixels.PixelCounter()
+    counter.add(data.masks, maps)
+    return counter.counts().measures()
 
 
-def fusions(scorer: AnomalyScorer, tested: Scored, held_out: Scored) -> dict[str, Scores]:
+def fusions(members: Sequence[str], tested: Scored, held_out: Scored) -> dict[str, Scores]:
     """Fuses anew without each member, and with each component that is none.
 
     Args:
-        scorer: Says which are the members; its own fusion is used.
+        members: The components that are fused by default.
         tested: What is fused.
         held_out: What it is calibrated on.
     """
-    members, result = scorer.settings.members, {}
+    result = {}
     for name in tested.components:
         others = tuple(member for member in members if member != name)
         if name not in members:
-            result[f"{FUSED} with {name}"] = _fused(scorer, (*members, name), tested, held_out)
+            result[f"{FUSED} with {name}"] = _fused((*members, name), tested, held_out)
         elif others:
-            result[f"{FUSED} without {name}"] = _fused(scorer, others, tested, held_out)
+            result[f"{FUSED} without {name}"] = _fused(others, tested, held_out)
     return result
 
 
-def _fused(scorer: AnomalyScorer, members: Collection[str], tested: Scored, held_out: Scored) -> Scores:
+def _fused(members: Collection[str], tested: Scored, held_out: Scored) -> Scores:
+    """Returns the mean robust z of some components, as `AnomalyScorer.fused` does of its members."""
     z = [calibrate(held_out.components[name]).robust_z(tested.components[name]) for name in members]
     return np.mean(z, axis=0)
 
 
-def milliseconds_per_image(scorer: AnomalyScorer, images: NDArray[np.uint8]) -> float:
-    """Returns the CPU milliseconds of explaining an image by the members alone, in batches of 256."""
-    explain = tf.function(lambda batch: scorer.explain(batch).anomaly_map)
+def milliseconds_per_image(scorer: AnomalyScorer, images: Images) -> float:
+    """Returns the CPU milliseconds that the members of the score take of an image, in batches of 256."""
+    members = tf.function(scorer.members)
     timed = [to_network_range(batch) for batch in batches(images[:_TIMED_IMAGES], _BATCH)]
     timed = [batch for batch in timed if len(batch) == len(timed[0])]
-    explain(timed[0])
+    members(timed[0])
     began = time.process_time()
     for batch in timed:
-        explain(batch)
+        members(batch)
     return 1000 * (time.process_time() - began) / (len(timed) * len(timed[0]))
 
 
@@ -179,15 +179,9 @@ def _rows(
     train_cpu_s: float,
     score_ms: float | None = None,
 ) -> Rows:
+    common = {"train_cpu_s": train_cpu_s, "score_ms": score_ms}
     return [
-        {
-            "method": method,
-            "role": role,
-            "metric": metric,
-            "value": value,
-            "train_cpu_s": train_cpu_s,
-            "score_ms": score_ms,
-        }
+        {"method": method, "role": role, "metric": metric, "value": value, **common}
         for metric, value in measures.items()
         if value is not None
     ]

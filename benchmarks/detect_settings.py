@@ -1,7 +1,9 @@
 """What the detection benchmark runs: read from `detection_settings.yaml`, without TensorFlow."""
 
 import dataclasses
+import functools
 import hashlib
+import itertools
 import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -19,7 +21,9 @@ SETTINGS_FILE = pathlib.Path(__file__).parent / "detection_settings.yaml"
 FASHION, TEXTURE = "fashion-mnist", "texture"
 # The classes on which the defaults were chosen, test labels in view.
 CHOSEN_ON = ("0", "5", "8")
-ROLES = ("ours", "baseline", "control", "ablation")
+# Names of methods in the results; components of the score stand beside them by their own names.
+FUSED, CONTROL = "fused", "random weights"
+KNN, PCA, FOREST = "kNN-5", "PCA-64", "Isolation Forest"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -94,70 +98,71 @@ def read_tasks(
     content = yaml.safe_load(path.read_text())
     for suite in suites:
         check_choice("suite", suite, list(content["suites"]))
-    tasks = [
-        task
-        for suite, entries in content["suites"].items()
-        if not suites or suite in suites
-        for entry in entries
-        for task in _entry_tasks(entry, content, quick)
-        if (not classes or task.normal_class in classes) and (not seeds or task.seed in seeds)
-    ]
+    chosen = [content["suites"][suite] for suite in suites or content["suites"]]
+    entries = itertools.chain.from_iterable(chosen)
+    tasks: dict[tuple[str, str], Task] = {}
+    for task in itertools.chain.from_iterable(_entry_tasks(entry, content, quick) for entry in entries):
+        if (not classes or task.normal_class in classes) and (not seeds or task.seed in seeds):
+            key = task.data_name, task.label
+            same = tasks.get(key, task)
+            tasks[key] = dataclasses.replace(
+                same, compare=same.compare or task.compare, quality=same.quality or task.quality
+            )
     if not tasks:
         raise UserError(
             f"no suite among {', '.join(suites or content['suites'])} has the classes "
             f"{', '.join(classes) or 'asked for'} and the seeds {', '.join(map(str, seeds)) or 'asked for'}"
         )
-    return tasks
+    return list(tasks.values())
 
 
 def _entry_tasks(entry: dict[str, Any], content: dict[str, Any], quick: bool) -> Iterator[Task]:
-    known = {"dataset", "settings", "classes", "seeds", "contamination", "role", "compare", "quality"}
+    known = ("dataset", "settings", "classes", "seeds", "contamination", "compare", "quality")
     for key in entry:
         check_choice("a key of a suite", key, known)
     check_choice("dataset", entry["dataset"], (FASHION, TEXTURE))
-    role = entry.get("role", "ours")
-    check_choice("role", role, ("ours", "ablation"))
-    for name in entry["settings"]:
-        resolution, trainer = _resolved(name, content, quick)
+    for name, normal_class in itertools.product(entry["settings"], entry["classes"]):
+        differences = _differences(name, content)
+        if quick:
+            differences = _merged(differences, content["quick"])
+        trainer = _trainer_settings(yaml.safe_dump(differences["trainer"]))
         for seed in entry["seeds"]:
-            for normal_class in entry["classes"]:
-                yield Task(
-                    dataset=entry["dataset"],
-                    normal_class=str(normal_class),
-                    seed=seed,
-                    contamination=float(entry.get("contamination", 0)),
-                    name=name,
-                    spec=ImageSpec(resolution, channels=1),
-                    trainer=dataclasses.replace(trainer, seed=seed),
-                    role=role,
-                    compare=entry.get("compare", False),
-                    quality=entry.get("quality", False),
-                    limit=40 if quick else 0,
-                )
+            yield Task(
+                dataset=entry["dataset"],
+                normal_class=str(normal_class),
+                seed=seed,
+                contamination=float(entry.get("contamination", 0)),
+                name=name,
+                spec=ImageSpec(differences["resolution"], channels=1),
+                trainer=dataclasses.replace(trainer, seed=seed),
+                role="ours" if name in content["settings"] else "ablation",
+                compare=entry.get("compare", False),
+                quality=entry.get("quality", False),
+                limit=40 if quick else 0,
+            )
 
 
-def _resolved(name: str, content: dict[str, Any], quick: bool) -> tuple[int, TrainerSettings]:
-    """Returns the final resolution and the settings of a name."""
-    differences = _differences(name, content["settings"])
-    if quick:
-        differences = _merged(differences, content["quick"])
-    parser = make_parser("settings", "")
-    parser.add_class_arguments(TrainerSettings, "trainer")
-    parsed = parser.parse_object({"trainer": differences.get("trainer", {})})
-    return differences["resolution"], parser.instantiate(parsed).trainer
-
-
-def _differences(name: str, settings: dict[str, Any]) -> dict[str, Any]:
-    check_choice("settings", name, list(settings))
-    own = dict(settings[name])
-    result: dict[str, Any] = {}
-    if like := own.pop("like", None):
-        result = _differences(like, settings)
-    if preset := own.pop("preset", None):
-        result = _merged(result, yaml.safe_load(pathlib.Path(preset_path(preset)).read_text()))
+def _differences(name: str, content: dict[str, Any]) -> dict[str, Any]:
+    """Returns the resolution and how the trainer's settings of a name differ from the defaults."""
+    all_settings = content["settings"] | content["variants"]
+    check_choice("settings", name, list(all_settings))
+    own = dict(all_settings[name])
     for key in own:
         check_choice(f"a key of the settings {name}", key, ("like", "preset", "resolution", "trainer"))
+    result: dict[str, Any] = {"trainer": {}}
+    if like := own.pop("like", None):
+        result = _differences(like, content)
+    if preset := own.pop("preset", None):
+        result = _merged(result, yaml.safe_load(pathlib.Path(preset_path(preset)).read_text()))
     return _merged(result, own)
+
+
+@functools.cache
+def _trainer_settings(differences: str) -> TrainerSettings:
+    """Parses as `proganomaly` does: a name or a value that is wrong is an error."""
+    parser = make_parser("settings", "")
+    parser.add_class_arguments(TrainerSettings, "trainer")
+    return parser.instantiate(parser.parse_object({"trainer": yaml.safe_load(differences)})).trainer
 
 
 def _merged(below: dict[str, Any], above: dict[str, Any]) -> dict[str, Any]:
