@@ -4,6 +4,7 @@ import dataclasses
 import functools
 import hashlib
 import itertools
+import json
 import pathlib
 from collections.abc import Collection, Iterator
 from typing import Any
@@ -69,8 +70,9 @@ class Task:
     @property
     def networks_name(self) -> str:
         """Names the trained networks: those of equal names are equal."""
-        scoring = type(self.trainer.scoring)()
-        return _digest(self.spec, dataclasses.replace(self._without_reports(), scoring=scoring), self.limit)
+        training = json.loads(to_json(self._without_reports()))
+        del training["scoring"]
+        return _digest(self.spec, json.dumps(training), self.limit)
 
     def _without_reports(self) -> TrainerSettings:
         return dataclasses.replace(self.trainer, logging=LoggingSettings(), checkpoints=CheckpointSettings())
