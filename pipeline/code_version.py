@@ -11,7 +11,7 @@ _LIBRARIES = {
     "image_example_gen": ("images", "records"),
     "pyramid": ("images", "records"),
     "trainer": ("images", "records", "model"),
-    "evaluator": ("images", "records", "metrics"),
+    "evaluator": ("images", "records", "metrics", "model"),
 }
 
 

@@ -8,24 +8,21 @@ import tensorflow as tf
 from rich.console import Console
 from rich.table import Table
 
+from proganomaly.components.evaluator.gate import SIMPLER_NAMES
 from proganomaly.components.files import write_atomic
 from proganomaly.pipeline.config import Config
 from proganomaly.pipeline.local_runner import ComponentRun
 
 _MEASURES = ("image_auroc", "pixel_auroc", "aupro")
-_LABELS = {
-    "knn5": "kNN-5 on pixels",
-    "pca64": "PCA-64 on pixels",
-    "isolation_forest": "Isolation Forest on pixels",
-}
 
 
 def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
     """Collects the summary of a finished run.
 
     Returns:
-        A dictionary with at least `image_auroc`, `pixel_auroc`, `aupro`, `baselines`, `blessed`, `reasons`,
-        `pushed_model` (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`, `components`.
+        A dictionary with at least `anomalies` ("labelled", "synthetic" or "none"), `image_auroc`,
+        `pixel_auroc`, `aupro`, `baselines`, `control` (None without one), `blessed`, `reasons`, `pushed_model`
+        (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`, `components`.
     """
     outputs = {key: artifact for run in runs for key, artifact in run.outputs.items()}
     examples, evaluation = outputs["examples"], outputs["evaluation"].uri
@@ -33,8 +30,7 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
         metrics = json.load(file)
     pushed = outputs.get("pushed_model")
     return {
-        **{name: metrics[name] for name in _MEASURES},
-        "baselines": metrics["baselines"],
+        **{name: metrics[name] for name in ("anomalies", *_MEASURES, "baselines", "control")},
         "blessed": metrics["blessed"],
         "reasons": metrics["reasons"],
         "pushed_model": pushed.get_string_custom_property("pushed_destination") or None if pushed else None,
@@ -65,10 +61,12 @@ def print_summary(summary: dict[str, Any], path: str) -> None:
     for component in summary["components"]:
         how = "from the cache" if component["cached"] else f"{component['seconds']:.1f} s"
         components.add_row(component["name"], how)
-    measures = Table("", "image AUROC", "pixel AUROC", "AUPRO", title="Detection", title_justify="left")
+    title = "Detection of synthetic defects" if summary["anomalies"] == "synthetic" else "Detection"
+    measures = Table("", "image AUROC", "pixel AUROC", "AUPRO", title=title, title_justify="left")
     measures.add_row("this model", *_figures(summary))
-    for name, baseline in summary["baselines"].items():
-        measures.add_row(_LABELS.get(name, name), *_figures(baseline))
+    for name, simpler in {"control": summary["control"], **summary["baselines"]}.items():
+        if simpler:
+            measures.add_row(SIMPLER_NAMES.get(name, name), *_figures(simpler))
     console.print()
     console.print(components)
     console.print(measures)

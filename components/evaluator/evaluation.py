@@ -8,7 +8,7 @@ import numpy as np
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.evaluator import held_out, measure
-from proganomaly.components.evaluator.gate import Measured, Verdict, decide
+from proganomaly.components.evaluator.gate import SIMPLER_NAMES, Measured, Verdict, decide
 from proganomaly.components.evaluator.held_out import CALIBRATION, TRAIN, HeldOut, ReadSplit, Truth
 from proganomaly.components.evaluator.predict import Predictions, ServedModel, predict
 from proganomaly.components.evaluator.settings import EvaluatorSettings
@@ -18,13 +18,6 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.metrics.detection import image_auroc
 from proganomaly.components.records.image_example import ANOMALOUS, NORMAL, ImageRecord
 
-# How the verdict and the report call what a model is compared with.
-SIMPLER_NAMES = {
-    "knn5": "kNN-5 on pixels",
-    "pca64": "PCA-64 on pixels",
-    "isolation_forest": "Isolation Forest on pixels",
-    "control": "the same networks untrained",
-}
 # What the exported model says of itself and the report repeats.
 _DESCRIBED = (
     *(

@@ -4,6 +4,13 @@ import dataclasses
 
 from proganomaly.components.evaluator.settings import EvaluatorSettings
 
+# How verdict, report and summary call what a model is compared with.
+SIMPLER_NAMES = {
+    "knn5": "kNN-5 on pixels",
+    "pca64": "PCA-64 on pixels",
+    "isolation_forest": "Isolation Forest on pixels",
+    "control": "the same networks untrained",
+}
 # Differences below this are rounding errors of the AUROC, not of the model.
 _TOLERANCE = 1e-9
 

@@ -10,8 +10,9 @@ import jinja2
 import numpy as np
 
 from proganomaly.components.evaluator import figures
-from proganomaly.components.evaluator.evaluation import SIMPLER_NAMES, Evaluation
+from proganomaly.components.evaluator.evaluation import Evaluation
 from proganomaly.components.evaluator.galleries import Gallery, choose_galleries
+from proganomaly.components.evaluator.gate import SIMPLER_NAMES
 from proganomaly.components.evaluator.held_out import CALIBRATION, SYNTHETIC
 from proganomaly.components.evaluator.predict import ServedModel
 from proganomaly.components.images.spec import ImageSpec
