@@ -21,8 +21,8 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
 
     Returns:
         A dictionary with at least `anomalies` ("labelled", "synthetic" or "none"), `image_auroc`,
-        `pixel_auroc`, `aupro`, `baselines`, `control` (None without one), `blessed`, `reasons`, `pushed_model`
-        (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`, `components`.
+        `pixel_auroc`, `aupro`, `baselines`, `control` (None without one), `blessed`, `reasons`,
+        `pushed_model` (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`, `components`.
     """
     outputs = {key: artifact for run in runs for key, artifact in run.outputs.items()}
     examples, evaluation = outputs["examples"], outputs["evaluation"].uri
