@@ -1,4 +1,4 @@
-"""What is measured is what is served: evaluator, a process of its own and the command give the same scores."""
+"""What is measured is what is served: evaluator, fresh process and command give the same scores."""
 
 import csv
 import subprocess
