@@ -124,6 +124,12 @@ class AnomalyScorer(tf.Module):
             components |= _map_scores(self._anomaly_map(self._distances(seen)))
         return components
 
+    def score_and_map(self, images: tf.Tensor) -> tuple[tf.Tensor, tf.Tensor]:
+        """Returns the score, float [N], and the anomaly map, float [N, H, W], and computes nothing else."""
+        distances, components = self._observe_members(images)
+        anomaly_map = self._anomaly_map(distances)
+        return self.fused(components | _map_scores(anomaly_map)), anomaly_map
+
     @property
     def taps(self) -> dict[str, list[str]]:
         """The layers that the anomaly map and each component look at, by name."""

@@ -107,7 +107,6 @@ def _explain_in_chunks(
     )
     for number in tf.range((tf.shape(corners)[0] + chunk - 1) // chunk):
         tiles = cut(image, corners[number * chunk : (number + 1) * chunk], side)
-        explanation = scorer.explain(to_network_range(tiles))
-        scores = scores.write(number, scorer.fused(explanation.components))
-        maps = maps.write(number, explanation.anomaly_map)
+        tile_scores, tile_maps = scorer.score_and_map(to_network_range(tiles))
+        scores, maps = scores.write(number, tile_scores), maps.write(number, tile_maps)
     return scores.concat(), maps.concat()

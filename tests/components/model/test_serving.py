@@ -17,6 +17,7 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.networks import build_networks, to_network_range, to_uint8
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.settings import SCORE_COMPONENTS, NetworkSettings, ScoringSettings
+from proganomaly.components.settings import from_json
 from proganomaly.components.trainer.export import export_model
 from proganomaly.components.trainer.loop import TrainedRun
 from proganomaly.components.trainer.settings import TrainerSettings
@@ -25,9 +26,13 @@ from proganomaly.components.trainer.workers import Workers
 
 SPEC = ImageSpec(16, 3)
 SETTINGS = TrainerSettings(
-    networks=NetworkSettings(fmap_base=64, fmap_max=8, latent_size=8),
+    networks=NetworkSettings(fmap_base=64, fmap_max=8, latent_size=8, transforms=("flip",)),
     scoring=ScoringSettings(
-        coreset_size=64, reservoir_size=500, reference_images=30, false_positive_rate=0.1
+        components=SCORE_COMPONENTS,
+        coreset_size=64,
+        reservoir_size=500,
+        reference_images=30,
+        false_positive_rate=0.1,
     ),
 )
 VERDICT = {
@@ -41,6 +46,11 @@ PICTURES = {
     "anomaly_map": (np.float32, (16, 16)),
     "reconstruction": (np.uint8, (16, 16, 3)),
     "image": (np.uint8, (16, 16, 3)),
+}
+NUMBERS = {
+    **{name: () for name in (*SCORE_COMPONENTS, "pixel_threshold")},
+    "threshold_interval": (2,),
+    "pixel_threshold_interval": (2,),
 }
 
 # Answers every request with everything that the signatures return, or with the error's text.
@@ -139,6 +149,8 @@ REQUESTS = {
     "five": ("serving_default", "image_bytes", FIVE),
     **{f"alone {name}": ("serving_default", "image_bytes", [name]) for name in FIVE},
     "explain": ("explain", "image_bytes", FIVE),
+    **{f"explain {name}": ("explain", "image_bytes", [name]) for name in FIVE},
+    "reversed": ("explain", "image_bytes", FIVE[::-1]),
     "examples": ("examples", "examples", [f"{name}.example" for name in FIVE]),
     "encode": ("encode", "image_bytes", FIVE),
     "generate": ("generate", "latents", LATENTS),
@@ -206,7 +218,7 @@ def in_process(exported) -> dict[str, np.ndarray]:
 
 
 def test_the_signatures_are_the_documented_ones(answers):
-    names = {"serving_default", "explain", "examples", "encode", "generate", "pixels"}
+    names = {"serving_default", "explain", "examples", "encode", "generate", "pixels", "tiles"}
     assert set(answers["signatures"]) == names
 
 
@@ -227,9 +239,10 @@ def test_a_verdict_has_the_documented_form(answers, request_name):
 
 def test_an_explanation_has_the_documented_form(answers):
     outputs = answers["explain"]
-    assert set(outputs) == {*VERDICT, *SCORE_COMPONENTS, *PICTURES, "pixel_threshold"}
-    for name in (*SCORE_COMPONENTS, "pixel_threshold"):
-        assert (outputs[name].dtype, outputs[name].shape) == (np.float32, (5,))
+    assert set(outputs) == {*VERDICT, *NUMBERS, *PICTURES}
+    for name, shape in NUMBERS.items():
+        assert (outputs[name].dtype, outputs[name].shape) == (np.float32, (5, *shape))
+        assert np.isfinite(outputs[name]).all()
     for name, (dtype, shape) in PICTURES.items():
         assert (outputs[name].dtype, outputs[name].shape) == (dtype, (5, *shape))
 
@@ -237,15 +250,16 @@ def test_an_explanation_has_the_documented_form(answers):
 @pytest.mark.parametrize("request_name", ["five", "explain", "examples", "encode"])
 def test_what_is_served_is_what_is_measured_here(answers, in_process, request_name):
     for name, output in answers[request_name].items():
-        if name == "pixel_threshold":
+        if name not in in_process:
+            assert name in ("pixel_threshold", "threshold_interval", "pixel_threshold_interval")
             continue
         # A reconstruction may round the other way.
-        tolerance = 1 if output.dtype == np.uint8 else 1e-4
+        tolerance = 1 if output.dtype == np.uint8 else 1e-5
         np.testing.assert_allclose(
             output.astype(np.float64),
             in_process[name].astype(np.float64),
             atol=tolerance,
-            rtol=1e-4,
+            rtol=1e-5,
             err_msg=name,
         )
 
@@ -260,7 +274,21 @@ def test_pixels_are_scored_as_the_image_files_that_hold_them(answers):
 def test_a_score_does_not_depend_on_its_batch_mates(answers, position, name):
     alone, together = answers[f"alone {name}"], answers["five"]
     for output in VERDICT:
-        np.testing.assert_allclose(alone[output][0], together[output][position], rtol=1e-4, atol=1e-5)
+        np.testing.assert_allclose(alone[output][0], together[output][position], rtol=1e-5, atol=1e-5)
+
+
+@pytest.mark.parametrize("position, name", enumerate(FIVE))
+def test_no_component_depends_on_batch_mates_or_order(answers, position, name):
+    for output, expected in answers["explain"].items():
+        for found in (answers[f"explain {name}"][output][0], answers["reversed"][output][4 - position]):
+            tolerance = 1 if expected.dtype == np.uint8 else 1e-5
+            np.testing.assert_allclose(
+                found.astype(np.float64),
+                expected[position].astype(np.float64),
+                rtol=1e-5,
+                atol=tolerance,
+                err_msg=output,
+            )
 
 
 def test_a_defect_is_found_and_located(answers):
@@ -307,6 +335,53 @@ def test_the_threshold_has_the_stated_rate_on_the_calibration_images(exported):
         [scorer.explain(to_network_range(batch)).anomaly_map for batch in Images(40, 2).batches(16)]
     )
     assert np.mean(maps > scorer.pixel_threshold) == pytest.approx(0.1, abs=0.01)
+
+
+def test_the_model_says_what_it_is_made_of(answers, exported):
+    scorer, folder = exported
+    with open(f"{folder}/assets.extra/model.json") as file:
+        description = json.load(file)
+    assert from_json(NetworkSettings, json.dumps(description["networks"])) == SETTINGS.networks
+    assert from_json(ScoringSettings, json.dumps(description["scoring"])) == SETTINGS.scoring
+    assert from_json(ImageSpec, json.dumps(description["image"])) == SPEC
+    assert description["seed"] == SETTINGS.seed
+    assert (description["reference_images"], description["calibration_images"]) == (60, 40)
+    served = answers["explain"]
+    for name in ("threshold", "pixel_threshold", "threshold_interval", "pixel_threshold_interval"):
+        np.testing.assert_allclose(description[name], served[name][0], rtol=1e-6)
+    for name in ("threshold", "pixel_threshold"):
+        low, high = description[f"{name}_interval"]
+        assert low < description[name] < high
+    variables = sum(np.prod(variable.shape) for variable in scorer.references.variables)
+    assert description["reference_bytes"] == 4 * variables
+    assert description["notes"] == []
+
+
+def test_every_tap_is_a_layer(exported):
+    taps = exported[0].taps
+    assert set(taps) == {"anomaly_map", *SCORE_COMPONENTS}
+    generator, discriminator, encoder = exported[0].generator, exported[0].discriminator, exported[0].encoder
+    trunks = {f"{network.name}/trunk": network.trunk for network in (discriminator, encoder)}
+    networks = {network.name: network for network in (generator, discriminator, encoder)}
+    layers = {
+        f"{place}/{variable.path.partition('/')[0]}"
+        for place, network in (trunks | networks).items()
+        for variable in network.variables
+    }
+    named = {layer for tapped in taps.values() for layer in tapped} - {"anomaly_map"}
+    assert named <= layers
+    assert taps["anomaly_map"] == ["discriminator/trunk/8x8_conv", "discriminator/trunk/16x16_conv"]
+    assert taps["discriminator_density"] == ["discriminator/trunk/8x8_conv_down"]
+
+
+def test_a_score_computes_only_what_its_members_need(exported):
+    """No pass of the generator, whose weights only a reconstruction needs."""
+    scorer = exported[0]
+    concrete = tf.function(scorer.members).get_concrete_function(tf.TensorSpec([None, 16, 16, 3]))
+    read = {id(variable) for variable in concrete.variables}
+    assert not read & {id(weight.value) for weight in scorer.generator.variables}
+    assert read & {id(weight.value) for weight in scorer.encoder.variables}
+    assert set(concrete.structured_outputs) >= set(SETTINGS.scoring.members)
 
 
 def test_the_score_is_the_mean_robust_z_of_its_members(exported, in_process):

@@ -55,7 +55,7 @@ def test_rgba_files_and_their_pixels_get_the_same_score(tmp_path):
 def test_what_no_file_holds_is_given_as_pixels(channels, tmp_path):
     folder = _export(channels, str(tmp_path))
     model = tf.saved_model.load(folder)
-    assert set(model.signatures) == {"serving_default", "explain", "encode", "pixels", "generate"}
+    assert set(model.signatures) == {"serving_default", "explain", "encode", "pixels", "generate", "tiles"}
     images = tf.constant(_images(channels, 3))
     explained = model.signatures["explain"](images=images)
     np.testing.assert_array_equal(explained["image"], images)
