@@ -15,7 +15,7 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 
 from detect_results import Results, append, place_of
 from detect_run import METHOD_OF, MODEL_PART, Request, settings_of
-from detect_settings import FASHION, FUSED, Task, read_tasks
+from detect_settings import FASHION, FUSED, SETTINGS_FILE, Task, read_tasks
 from detect_tables import write_tables
 
 from proganomaly.components.errors import UserError
@@ -61,6 +61,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--quick", action="store_true", help="tiny networks at 8 px: does it run?")
     parser.add_argument("--dry-run", action="store_true", help="only list what would be measured")
     parser.add_argument("--tables", action="store_true", help="only write the tables into the page")
+    parser.add_argument(
+        "--settings", type=pathlib.Path, default=SETTINGS_FILE, help="another file of settings"
+    )
     parser.add_argument("--fashion-mnist", default=FASHION_FOLDER, help=f"its folder ({FASHION_FOLDER})")
     parser.add_argument("--results", type=pathlib.Path, help=f"CSV to append to ({RESULTS.name})")
     parser.add_argument("--cache", type=pathlib.Path, default=CACHE, help="folder of trained networks")
@@ -71,7 +74,7 @@ def _parser() -> argparse.ArgumentParser:
 def _measure(options: argparse.Namespace) -> int:
     """Does what the options ask for; returns the exit code."""
     results = options.results or (options.cache / "quick.csv" if options.quick else RESULTS)
-    tasks = read_tasks(options.suite, options.classes, options.seeds, options.quick)
+    tasks = read_tasks(options.suite, options.classes, options.seeds, options.quick, options.settings)
     work = list(_missing(tasks, Results(results), options.again))
     if any(task.dataset == FASHION for task, _ in work):
         _check_fashion(options.fashion_mnist)

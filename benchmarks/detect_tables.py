@@ -23,7 +23,7 @@ def write_tables(results: Results, page: pathlib.Path) -> None:
     """Replaces what stands between `<!-- table: NAME -->` and `<!-- end -->` in a page.
 
     Raises:
-        UserError: the page has no place for a table, or one for a table that there is not.
+        UserError: the page is missing or has no place for a table, or one for a table that there is not.
     """
     tables = {
         "fashion": _fashion,
@@ -40,6 +40,8 @@ def write_tables(results: Results, page: pathlib.Path) -> None:
             raise UserError(f"{page} must name one of {', '.join(tables)}; received table {match[1]!r}")
         return f"<!-- table: {match[1]} -->\n\n{tables[match[1]](results)}\n\n<!-- end -->"
 
+    if not page.exists():
+        raise UserError(f"{page} does not exist")
     pattern = r"<!-- table: (\S+) -->.*?<!-- end -->"
     text, places = re.subn(pattern, filled, page.read_text(), flags=re.DOTALL)
     if not places:
@@ -176,7 +178,7 @@ def _gain(results: Results, own: tuple[str, str], other: tuple[str, str]) -> Cel
             mean_over([results.found(FASHION, name, settings, method) for name in classes])
             for settings, method in (own, other)
         ]
-        return f"{both[0].mean - both[1].mean:+.3f}" if all(both) else EMPTY
+        return _short(f"{both[0].mean - both[1].mean:+.3f}") if all(both) else EMPTY
 
     return cell
 
@@ -185,7 +187,12 @@ def _text(found: Found, form: str) -> str:
     if not found:
         return EMPTY
     spread = "" if found.spread is None else f" ± {found.spread:{form}}"
-    return re.sub(r"(?<!\d)0\.", ".", f"{found.mean:{form}}{spread}")
+    return _short(f"{found.mean:{form}}{spread}")
+
+
+def _short(numbers: str) -> str:
+    """Leaves out the zero before a point."""
+    return re.sub(r"(?<!\d)0\.", ".", numbers)
 
 
 def _class_table(columns: dict[str, Cell], means: dict[str, Sequence[str]]) -> str:
