@@ -5,18 +5,19 @@ import dataclasses
 import io
 import os
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Sequence
 
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.evaluator.figures import strip
+from proganomaly.components.evaluator.figures import heatmap, strip
 from proganomaly.components.evaluator.predict import Outputs, ServedModel
 from proganomaly.components.files import write_atomic
+from proganomaly.components.images.decode import decode_native
 from proganomaly.pipeline.serving_directory import newest_version
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
-_PICTURES = ("anomaly_map", "reconstruction", "image")
+Explain = Callable[[Sequence[bytes]], Outputs]
 # Colours begin at the normal median (0 by construction) and are full at this many pixel thresholds.
 _HOT = 3.0
 
@@ -28,7 +29,8 @@ class ScoredImages:
     Attributes:
         scored: Number of images.
         anomalous: How many of them are anomalies.
-        threshold: The score above which an image is one.
+        threshold: The score above which an image is one; the lowest of them where it depends on the number
+            of tiles.
         unreadable: Name and reason of files that are no images.
         table: Path of the CSV file.
     """
@@ -40,23 +42,35 @@ class ScoredImages:
     table: str
 
 
-def score_images(images: str, model: str, output: str, batch_size: int) -> ScoredImages:
+def score_images(
+    images: str, model: str, output: str, batch_size: int, by_tiles: bool = False
+) -> ScoredImages:
     """Scores an image or all images below a folder.
 
-    Writes `scores.csv` and, for each image, `heatmaps/<name>.png`: original, reconstruction, heatmap.
+    Writes `scores.csv` and, for each image, `heatmaps/<name>.png`: original, reconstruction, heatmap; by
+    tiles the heatmap alone, as large as the image.
+
+    Args:
+        images: The image or folder.
+        model: Folder of a SavedModel, or of its versions.
+        output: Folder to write to.
+        batch_size: Images scored at a time; by tiles it is always one.
+        by_tiles: Score each image by tiles at its own size, rather than as the one square that it is made.
 
     Raises:
-        UserError: there are no such images, none of them can be read, or there is no model.
+        UserError: there are no such images, none of them can be read, or there is no model, or none that
+            scores by tiles.
     """
     paths = _find_images(images)
     served = ServedModel(newest_version(model) or model)
+    explain, size = (_tiled(served), 1) if by_tiles else (_whole(served), batch_size)
     rows: list[dict[str, object]] = []
     unreadable: list[tuple[str, str]] = []
-    for start in range(0, len(paths), batch_size):
-        for name, outputs in _score(served, paths[start : start + batch_size], unreadable):
-            rows.append(
-                {"file": name, **{key: outputs[key].item() for key in outputs if key not in _PICTURES}}
-            )
+    for start in range(0, len(paths), size):
+        for name, outputs in _score(explain, paths[start : start + size], unreadable):
+            # What is no number is a picture, or belongs to tiles.
+            numbers = {key: value.item() for key, value in outputs.items() if value.ndim == 0}
+            rows.append({"file": name, **numbers})
             write_atomic(os.path.join(output, "heatmaps", f"{name}.png"), _picture(outputs))
     if not rows:
         name, reason = unreadable[0]
@@ -64,7 +78,25 @@ def score_images(images: str, model: str, output: str, batch_size: int) -> Score
     table = os.path.join(output, "scores.csv")
     write_atomic(table, _to_csv(rows))
     anomalous = sum(bool(row["is_anomaly"]) for row in rows)
-    return ScoredImages(len(rows), anomalous, float(str(rows[0]["threshold"])), unreadable, table)
+    threshold = min(float(str(row["threshold"])) for row in rows)
+    return ScoredImages(len(rows), anomalous, threshold, unreadable, table)
+
+
+def _whole(served: ServedModel) -> Explain:
+    """Returns what explains a batch of images as the networks take them."""
+    return lambda contents: served.explain(contents, len(contents), without=())
+
+
+def _tiled(served: ServedModel) -> Explain:
+    """Returns what explains a batch of one large image."""
+
+    def explain(contents: Sequence[bytes]) -> Outputs:
+        (content,) = contents
+        outputs = served.tiles(content)
+        # A server does not send a large image back.
+        return {**outputs, "image": decode_native(tf.constant(content), channels=3).numpy()[None]}
+
+    return explain
 
 
 def _find_images(images: str) -> list[tuple[str, str]]:
@@ -91,16 +123,16 @@ def _is_aside(folder: str) -> bool:
 
 
 def _score(
-    served: ServedModel, paths: list[tuple[str, str]], unreadable: list[tuple[str, str]]
+    explain: Explain, paths: list[tuple[str, str]], unreadable: list[tuple[str, str]]
 ) -> Iterator[tuple[str, Outputs]]:
     """Scores a batch; where one image breaks it, each image by itself."""
     try:
         contents = [tf.io.gfile.GFile(path, "rb").read() for _, path in paths]
-        outputs = served.explain(contents, len(contents), without=())
+        outputs = explain(contents)
     except tf.errors.OpError as error:
         if len(paths) > 1:
             for path in paths:
-                yield from _score(served, [path], unreadable)
+                yield from _score(explain, [path], unreadable)
         else:
             unreadable.append((paths[0][0], _reason(error)))
         return
@@ -119,7 +151,9 @@ def _reason(error: tf.errors.OpError) -> str:
 
 def _picture(outputs: Outputs) -> bytes:
     hot = max(_HOT * float(outputs["pixel_threshold"]), 1e-6)
-    return strip(outputs["image"], outputs["reconstruction"], outputs["anomaly_map"], None, (0.0, hot))
+    if "reconstruction" in outputs:
+        return strip(outputs["image"], outputs["reconstruction"], outputs["anomaly_map"], None, (0.0, hot))
+    return heatmap(outputs["image"], outputs["anomaly_map"], (0.0, hot))
 
 
 def _to_csv(rows: list[dict[str, object]]) -> str:

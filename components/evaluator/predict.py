@@ -39,10 +39,15 @@ def load_served(path: str, signature: str) -> Any:
         model = tf.saved_model.load(path)
     except (OSError, ValueError, tf.errors.OpError) as error:
         raise UserError(f"the SavedModel in {path} cannot be loaded: {str(error)[:200]}") from error
-    if signature not in model.signatures:
-        known = ", ".join(sorted(model.signatures))
-        raise UserError(f"the model {path} needs the signature {signature}; it has {known or 'none'}")
+    _signature(model, path, signature)
     return model
+
+
+def _signature(model: Any, path: str, name: str) -> Callable[..., dict[str, tf.Tensor]]:
+    if name not in model.signatures:
+        known = ", ".join(sorted(model.signatures))
+        raise UserError(f"the model {path} needs the signature {name}; it has {known or 'none'}")
+    return model.signatures[name]
 
 
 class ServedModel:
@@ -95,6 +100,18 @@ class ServedModel:
         """
         parts = [outputs for _, outputs in self.batches(images, batch_size, without)]
         return {name: np.concatenate([part[name] for part in parts]) for name in parts[0]}
+
+    def tiles(self, image: bytes) -> Outputs:
+        """Scores one encoded image of any size by tiles.
+
+        Returns:
+            Output name -> array [1, ...]; see the signature `tiles`.
+
+        Raises:
+            UserError: the model has no such signature.
+        """
+        outputs = _signature(self._model, self.path, "tiles")(image_bytes=tf.constant([image]))
+        return {name: value.numpy() for name, value in outputs.items()}
 
 
 def _read_description(path: str) -> dict[str, Any] | None:

@@ -13,6 +13,11 @@ def main(argv: list[str]) -> int:
     parser.add_argument("--model", required=True, help="folder of a SavedModel, or of its versions")
     parser.add_argument("--output", default="scores", help="folder to write to")
     parser.add_argument("--batch-size", type=int, default=16, help="images scored at a time")
+    parser.add_argument(
+        "--tiles",
+        action="store_true",
+        help="score large images at their own size, by overlapping tiles, one image at a time",
+    )
     options = parser.parse_args(argv)
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
     from proganomaly.components.files import require_folder
@@ -21,9 +26,10 @@ def main(argv: list[str]) -> int:
     check_range("batch-size", options.batch_size, minimum=1)
     require_folder("output", options.output)
 
-    result = score_images(options.images, options.model, options.output, options.batch_size)
+    result = score_images(options.images, options.model, options.output, options.batch_size, options.tiles)
     print(
-        f"{result.scored} images scored, {result.anomalous} anomalous (threshold {result.threshold:.3f}); "
+        f"{result.scored} images scored, {result.anomalous} anomalous (threshold {result.threshold:.3f}"
+        f"{' and above, by the number of tiles' if options.tiles else ''}); "
         f"{len(result.unreadable)} could not be read; see {result.table}"
     )
     for name, reason in result.unreadable:

@@ -56,6 +56,11 @@ def test_csv_has_one_line_per_image(predictions, records):
         assert row["is_anomaly"] == str(int(flagged))
 
 
+def test_a_model_that_cannot_score_by_tiles_is_named(model_path):
+    with pytest.raises(UserError, match=r"needs the signature tiles; it has .*explain"):
+        ServedModel(model_path).tiles(b"an image")
+
+
 def test_missing_model_is_named(tmp_path):
     with pytest.raises(UserError, match=r"holds no SavedModel$"):
         ServedModel(str(tmp_path))

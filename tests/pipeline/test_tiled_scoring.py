@@ -1,0 +1,88 @@
+"""`proganomaly score --tiles`: a table with tile counts, and heatmaps as large as the images."""
+
+import csv
+
+import keras
+import numpy as np
+import pytest
+import tensorflow as tf
+from PIL import Image
+
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.networks import build_networks
+from proganomaly.components.model.scorer import AnomalyScorer
+from proganomaly.components.model.serving import ServingModel
+from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
+from proganomaly.pipeline import cli
+
+RANDOM = np.random.default_rng(5)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory) -> str:
+    """An exported model of 8 pixels that takes noise for normal."""
+    keras.utils.set_random_seed(1)
+    spec = ImageSpec(8, 1)
+    networks = build_networks(NetworkSettings(fmap_base=32, fmap_max=4, latent_size=4), spec)
+    settings = ScoringSettings(members=("map_top",), components=("map_top",), coreset_size=64)
+    scorer = AnomalyScorer(networks, spec, settings)
+    noise = RANDOM.integers(100, 156, (80, 8, 8, 1), np.uint8)
+    scorer.fit(lambda: [noise[:40]])
+    scorer.calibrate(lambda: [noise[40:]])
+    serving = ServingModel(scorer)
+    folder = str(tmp_path_factory.mktemp("model"))
+    signatures = serving.signatures()
+    tf.saved_model.save(serving, folder, {name: signatures[name] for name in ("explain", "tiles")})
+    return folder
+
+
+@pytest.fixture(scope="module")
+def scored(model, tmp_path_factory):
+    """Output folder, and rows of the table by file, of a large image and a small one."""
+    folder = tmp_path_factory.mktemp("scored")
+    (folder / "images").mkdir()
+    large = RANDOM.integers(100, 156, (20, 26), np.uint8)
+    large[9:13, 15:19] = [[0, 255] * 2] * 4
+    Image.fromarray(large).convert("RGB").save(folder / "images/large.png")
+    Image.fromarray(large[:5, :6]).save(folder / "images/small.bmp")
+    output = folder / "output"
+    arguments = [str(folder / "images"), f"--model={model}", f"--output={output}", "--tiles"]
+    assert cli.main(["score", *arguments]) == 0
+    with open(output / "scores.csv") as file:
+        return output, {row["file"]: row for row in csv.DictReader(file)}
+
+
+def test_the_table_has_a_row_per_image_with_its_tiles(scored):
+    rows = scored[1]
+    assert {name: row["tile_count"] for name, row in rows.items()} == {"large.png": "12", "small.bmp": "1"}
+    assert rows["large.png"]["is_anomaly"] == "True"
+    for row in rows.values():
+        assert (row["is_anomaly"] == "True") == (float(row["score"]) > float(row["threshold"]))
+    assert float(rows["large.png"]["threshold"]) > float(rows["small.bmp"]["threshold"])
+    assert not any(name.startswith(("tile_scores", "tile_boxes", "anomaly_map")) for name in row)
+
+
+def test_heatmaps_are_as_large_as_the_images_and_glow_at_the_defect(scored):
+    pixels = {}
+    for name in scored[1]:
+        with Image.open(scored[0] / "heatmaps" / f"{name}.png") as picture:
+            pixels[name] = np.asarray(picture, np.float64)
+    assert {name: shown.shape for name, shown in pixels.items()} == {
+        "large.png": (20, 26, 3),
+        "small.bmp": (5, 6, 3),
+    }
+    # Colours over grey; the defect is far from the left edge.
+    colourful = np.ptp(pixels["large.png"], axis=2)
+    assert colourful[9:13, 15:19].mean() > 80 > 4 * colourful[:, :6].mean()
+
+
+def test_the_summary_names_what_is_no_image(model, tmp_path, capsys):
+    (tmp_path / "images").mkdir()
+    Image.new("L", (9, 9)).save(tmp_path / "images/black.png")
+    (tmp_path / "images/text.png").write_text("no image")
+    arguments = [str(tmp_path / "images"), f"--model={model}", f"--output={tmp_path / 'out'}", "--tiles"]
+    assert cli.main(["score", *arguments]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 images scored, 1 anomalous (threshold ")
+    assert "and above, by the number of tiles); 1 could not be read" in printed
+    assert "text.png: image_bytes[0] is not a PNG, JPEG, BMP or GIF image" in printed
