@@ -91,7 +91,7 @@ def read_tasks(
         suites: Names of suites; empty for all.
         classes: Those normal classes alone; empty for all.
         seeds: Those seeds alone; empty for all.
-        quick: Make everything tiny.
+        quick: Make everything tiny, and take one class and seed of each kind.
         path: The file of settings.
 
     Raises:
@@ -100,11 +100,15 @@ def read_tasks(
     content = yaml.safe_load(path.read_text())
     for suite in suites:
         check_choice("suite", suite, list(content["suites"]))
-    chosen = [content["suites"][suite] for suite in suites or content["suites"]]
-    entries = itertools.chain.from_iterable(chosen)
     tasks: dict[tuple[str, str], Task] = {}
-    for task in itertools.chain.from_iterable(_entry_tasks(entry, content, quick) for entry in entries):
-        if (not classes or task.normal_class in classes) and (not seeds or task.seed in seeds):
+    for entry in itertools.chain.from_iterable(
+        content["suites"][suite] for suite in suites or content["suites"]
+    ):
+        own_classes = [name for name in map(str, entry["classes"]) if not classes or name in classes]
+        own_seeds = [seed for seed in entry["seeds"] if not seeds or seed in seeds]
+        if quick:
+            own_classes, own_seeds = own_classes[:1], own_seeds[:1]
+        for task in _entry_tasks(entry, own_classes, own_seeds, content, quick):
             key = task.data_name, task.label
             same = tasks.get(key, task)
             tasks[key] = dataclasses.replace(
@@ -118,20 +122,22 @@ def read_tasks(
     return list(tasks.values())
 
 
-def _entry_tasks(entry: dict[str, Any], content: dict[str, Any], quick: bool) -> Iterator[Task]:
+def _entry_tasks(
+    entry: dict[str, Any], classes: list[str], seeds: list[int], content: dict[str, Any], quick: bool
+) -> Iterator[Task]:
     known = ("dataset", "settings", "classes", "seeds", "contamination", "compare", "quality")
     for key in entry:
         check_choice("a key of a suite", key, known)
     check_choice("dataset", entry["dataset"], (FASHION, TEXTURE))
-    for name, normal_class in itertools.product(entry["settings"], entry["classes"]):
+    for name in entry["settings"]:
         differences = _differences(name, content)
         if quick:
             differences = _merged(differences, content["quick"])
         trainer = _trainer_settings(yaml.safe_dump(differences["trainer"]))
-        for seed in entry["seeds"]:
+        for normal_class, seed in itertools.product(classes, seeds):
             yield Task(
                 dataset=entry["dataset"],
-                normal_class=str(normal_class),
+                normal_class=normal_class,
                 seed=seed,
                 contamination=float(entry.get("contamination", 0)),
                 name=name,

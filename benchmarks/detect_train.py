@@ -78,5 +78,6 @@ class _CpuClock:
 
     def note(self, line: str) -> None:
         """Receives the status lines of a run: time is noted with each."""
-        print(line, flush=True)
-        self._path.write_text(f"{self._earlier + time.process_time() - self._began:.3f}")
+        seconds = self._earlier + time.process_time() - self._began
+        self._path.write_text(f"{seconds:.3f}")
+        print(f"{seconds:6.0f} CPU s  {line}", flush=True)

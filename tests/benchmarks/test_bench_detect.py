@@ -163,9 +163,9 @@ def test_contaminated_splits_hold_their_share_of_other_classes(module, fashion):
 
 
 def test_textures_have_masks_where_they_are_defective(module):
-    tasks = module("detect_settings").read_tasks(["texture"], ["brick"], quick=True)
-    load = module("detect_data").load
-    data, other = (load(task, "") for task in tasks[:2])
+    read_tasks, load = module("detect_settings").read_tasks, module("detect_data").load
+    tasks = [read_tasks(["texture"], ["brick"], [seed], quick=True)[0] for seed in (1, 2)]
+    data, other = (load(task, "") for task in tasks)
     assert data.train.shape == (16, 8, 8, 1) and data.masks.shape == data.test.shape[:3]
     assert not data.masks[data.labels == 0].any() and data.masks[data.labels == 1].any()
     assert not np.array_equal(data.train, other.train), "every seed has images of its own"
