@@ -9,12 +9,11 @@ import numpy as np
 from proganomaly.components.errors import UserError
 from proganomaly.components.evaluator import held_out, measure
 from proganomaly.components.evaluator.gate import SIMPLER_NAMES, Measured, Verdict, decide
-from proganomaly.components.evaluator.held_out import CALIBRATION, TRAIN, HeldOut, ReadSplit, Truth
-from proganomaly.components.evaluator.predict import Predictions, ServedModel, predict
+from proganomaly.components.evaluator.held_out import CALIBRATION, TRAIN, Data, HeldOut, Truth
+from proganomaly.components.evaluator.predict import Predictions, Scored, ServedModel, predict
+from proganomaly.components.evaluator.rebuilt import NotRebuilt, read_recipe, score_untrained
 from proganomaly.components.evaluator.settings import EvaluatorSettings
 from proganomaly.components.evaluator.suspects import find_suspects
-from proganomaly.components.evaluator.untrained import NoControl, score_untrained
-from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.metrics.detection import image_auroc
 from proganomaly.components.records.image_example import ANOMALOUS, NORMAL, ImageRecord
 
@@ -47,38 +46,29 @@ class Evaluation:
     verdict: Verdict
     predictions: Predictions
     truth: Truth
-    suspects: Predictions | None
+    suspects: Scored | None
 
 
-def evaluate(
-    model: ServedModel,
-    served: str,
-    read: ReadSplit,
-    splits: Collection[str],
-    spec: ImageSpec,
-    settings: EvaluatorSettings,
-) -> Evaluation:
+def evaluate(model: ServedModel, served: str, data: Data, settings: EvaluatorSettings) -> Evaluation:
     """Scores held-out images through the model and through what it is compared with.
 
     Args:
         model: The new model.
         served: Folder of the served model; "" without one.
-        read: Reads the images of a split.
-        splits: The splits that there are.
-        spec: What the networks see.
+        data: The images.
         settings: How to measure and to judge.
 
     Raises:
         UserError: there is nothing to measure on, or a model cannot be used.
     """
-    held = held_out.collect(read, splits, spec, settings)
+    held = held_out.collect(data, settings)
     print(f"evaluator: scoring {_described(held)} with the exported model", flush=True)
-    truth = held_out.read_truth(held.records, spec)
+    truth = held_out.read_truth(held.records, data.spec)
     predictions = predict(model, held.records, truth.labels, settings.batch_size)
     if predictions.anomaly_map.shape != truth.masks.shape:
         raise UserError(
             f"the model's anomaly maps are {predictions.anomaly_map.shape[1:]} pixels; image_spec says "
-            f"{spec.resolution} x {spec.resolution}"
+            f"{data.spec.resolution} x {data.spec.resolution}"
         )
     description = model_description(model)
     metrics = {
@@ -90,13 +80,13 @@ def evaluate(
         **_measure(predictions, truth, held, description["false_positive_rate"]),
         "components": _measure_components(predictions, truth, description["members"] or ()),
         "baseline_model": _measure_served(served, held.records, truth, settings) if served else None,
-        **_measure_simpler(model, held, read, splits, truth, spec, settings),
+        **_measure_simpler(model, held, truth, data, settings),
     }
     verdict = _judge(metrics, settings)
     metrics.update(blessed=verdict.blessed, reasons=list(verdict.reasons))
-    train = held_out.sample(read(TRAIN), settings.suspect_images)
-    suspects = find_suspects(model, train, settings.batch_size)
-    metrics["suspects_searched"] = len(train) if suspects else 0
+    is_finite = not metrics["scores_not_finite"]
+    searched, suspects = _search_suspects(model, data, settings) if is_finite else (0, None)
+    metrics["suspects_searched"] = searched
     return Evaluation(metrics, verdict, predictions, truth, suspects)
 
 
@@ -152,33 +142,42 @@ def _measure_served(
 
 
 def _measure_simpler(
-    model: ServedModel,
-    held: HeldOut,
-    read: ReadSplit,
-    splits: Collection[str],
-    truth: Truth,
-    spec: ImageSpec,
-    settings: EvaluatorSettings,
+    model: ServedModel, held: HeldOut, truth: Truth, data: Data, settings: EvaluatorSettings
 ) -> dict[str, Any]:
     """Measures the baselines, and the untrained networks or why there are none."""
-    limit = settings.baseline_images
-    train = held_out.sample_images(read(TRAIN), spec, limit)
-    images = held_out.decode_records(held.records, spec)
-    control: dict[str, Any] | None = None
-    missing = ""
-    calibration = held_out.sample_images(read(CALIBRATION) if CALIBRATION in splits else [], spec, limit)
+    train, calibration = (
+        held_out.sample_images(data.records(split), data.spec, settings.baseline_images)
+        for split in (TRAIN, CALIBRATION)
+    )
+    images = held_out.decode_records(held.records, data.spec)
+    control, missing = None, ""
     try:
         scores, maps = score_untrained(
-            model.description, spec, train, calibration, images, settings.batch_size
+            read_recipe(model), data.spec, train, calibration, images, settings.batch_size
         )
         control = {"train_images": len(train), **measure.measure_scores(scores, maps, truth)}
-    except NoControl as error:
+    except NotRebuilt as error:
         missing = str(error)
     return {
         "baselines": measure.measure_baselines(train, images, truth),
         "control": control,
         "control_missing": missing,
     }
+
+
+def _search_suspects(
+    model: ServedModel, data: Data, settings: EvaluatorSettings
+) -> tuple[int, Scored | None]:
+    """Returns how many training images were searched, and the suspects among them."""
+    train, calibration = (
+        held_out.sample(data.records(split), settings.suspect_images) for split in (TRAIN, CALIBRATION)
+    )
+    try:
+        recipe = read_recipe(model)
+        usual = held_out.decode_records(calibration, data.spec)
+        return len(train), find_suspects(recipe, data.spec, train, usual, settings.batch_size)
+    except NotRebuilt:
+        return 0, None
 
 
 def _judge(metrics: dict[str, Any], settings: EvaluatorSettings) -> Verdict:

@@ -13,6 +13,7 @@ from tfx.utils import path_utils
 from proganomaly.components.evaluator import slices, suspects
 from proganomaly.components.evaluator.evaluation import Evaluation, evaluate
 from proganomaly.components.evaluator.gate import Verdict
+from proganomaly.components.evaluator.held_out import Data
 from proganomaly.components.evaluator.predict import ServedModel, to_csv
 from proganomaly.components.evaluator.report import build_report
 from proganomaly.components.evaluator.settings import EvaluatorSettings
@@ -60,8 +61,8 @@ class Executor(tfx_evaluator.Executor):
             return itertools.chain.from_iterable(read_image_examples(uri) for uri in uris)
 
         model = ServedModel(path_utils.serving_model_path(model_artifact.uri))
-        splits = artifact_utils.decode_split_names(examples[0].split_names)
-        evaluation = evaluate(model, served, read, splits, spec, settings)
+        data = Data(read, artifact_utils.decode_split_names(examples[0].split_names), spec)
+        evaluation = evaluate(model, served, data, settings)
         _write_results(folder, evaluation)
         report = build_report(evaluation, model, spec, settings.report_images)
         for name, png in report.pictures.items():

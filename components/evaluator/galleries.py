@@ -9,14 +9,13 @@ from numpy.typing import NDArray
 from proganomaly.components.evaluator import figures
 from proganomaly.components.evaluator.evaluation import Evaluation
 from proganomaly.components.evaluator.held_out import SYNTHETIC, decode_records
-from proganomaly.components.evaluator.predict import RECONSTRUCTION, Predictions, ServedModel
+from proganomaly.components.evaluator.predict import RECONSTRUCTION, Predictions, Scored, ServedModel
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.records.image_example import ANOMALOUS, NORMAL
 
 _SUSPECTS = (
-    "Of {searched} training images, those with the highest scores; suspects.csv lists more. A person should "
-    "look: these may be anomalies among the normal images, which the model took for normal. It knows its "
-    "references by heart, so a low score clears no image."
+    "Training images with the highest scores, of {searched}; each half was scored with the other half as its "
+    "references. A person should look: these may be anomalies among the normal images. suspects.csv has more."
 )
 
 
@@ -82,7 +81,7 @@ def _medians(by_score: NDArray, predictions: Predictions) -> NDArray:
 
 
 def _strips(
-    shown: Predictions, masks: NDArray | None, model: ServedModel, spec: ImageSpec, heat: tuple[float, float]
+    shown: Scored, masks: NDArray | None, model: ServedModel, spec: ImageSpec, heat: tuple[float, float]
 ) -> list[dict[str, Any]]:
     """Draws images and says of each what its caption needs; `masks` belong to them, [N, R, R]."""
     if not shown.records:

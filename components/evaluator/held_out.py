@@ -23,7 +23,26 @@ LABELLED, SYNTHETIC, NONE = "labelled", "synthetic", "none"
 _MAX_VALUES = 2**28
 _CHUNK = 64
 
-ReadSplit = Callable[[str], Iterable[ImageRecord]]
+
+@dataclasses.dataclass(frozen=True)
+class Data:
+    """The images of all splits.
+
+    Attributes:
+        read: Reads the images of a split that there is.
+        splits: The splits that there are.
+        spec: What the networks see.
+    """
+
+    read: Callable[[str], Iterable[ImageRecord]]
+    splits: Collection[str]
+    spec: ImageSpec
+
+    def records(self, split: str) -> Iterable[ImageRecord]:
+        """Reads a split, if there is one; the images of `calibration` are normal by definition."""
+        for record in self.read(split) if split in self.splits else ():
+            is_normal = split == CALIBRATION and record.label is None
+            yield dataclasses.replace(record, label=NORMAL, defect_type=GOOD) if is_normal else record
 
 
 @dataclasses.dataclass(frozen=True)
@@ -60,9 +79,7 @@ class Truth:
     has_pixels: NDArray[np.bool_]
 
 
-def collect(
-    read: ReadSplit, splits: Collection[str], spec: ImageSpec, settings: EvaluatorSettings
-) -> HeldOut:
+def collect(data: Data, settings: EvaluatorSettings) -> HeldOut:
     """Returns what there is to measure on: the split `test`, or, without one, the images of `calibration`.
 
     Where no anomaly is labelled, synthetic defects take their place, if the settings say so: on normal images
@@ -71,23 +88,23 @@ def collect(
     Raises:
         UserError: there is no such split, or it is empty.
     """
-    split = TEST if TEST in splits else CALIBRATION
-    if split not in splits:
+    split = TEST if TEST in data.splits else CALIBRATION
+    if split not in data.splits:
         raise UserError(
             f"the evaluator needs a split named {TEST} or {CALIBRATION}; the data has "
-            f"{', '.join(splits) or 'none'}"
+            f"{', '.join(data.splits) or 'none'}"
         )
-    records = list(_calibration(read) if split == CALIBRATION else read(split))
+    records = list(data.records(split))
     if not records:
         raise UserError(f"the split {split} holds no images to measure the model on")
-    normals = split
     if any(record.label == ANOMALOUS for record in records):
-        return HeldOut(split, normals, LABELLED, records)
+        return HeldOut(split, split, LABELLED, records)
     if settings.synthetic == "auto":
-        chosen = [record for record in records if record.label == NORMAL]
-        if not chosen and CALIBRATION in splits:
-            normals, chosen = CALIBRATION, list(_calibration(read))
-        chosen = with_synthetic_defects(chosen, spec, settings.synthetic_per_kind, settings.synthetic_seed)
+        normals, chosen = split, [record for record in records if record.label == NORMAL]
+        if not chosen:
+            normals, chosen = CALIBRATION, list(data.records(CALIBRATION))
+        seed, per_kind = settings.synthetic_seed, settings.synthetic_per_kind
+        chosen = with_synthetic_defects(chosen, data.spec, per_kind, seed)
         if any(record.label == ANOMALOUS for record in chosen):
             unknown = [record for record in records if record.label != NORMAL]
             return HeldOut(split, normals, SYNTHETIC, chosen + unknown)
@@ -127,13 +144,6 @@ def decode_records(records: Sequence[ImageRecord], spec: ImageSpec) -> NDArray[n
         encoded = [record.image for record in records[start : start + _CHUNK]]
         images[start : start + _CHUNK] = decode_images(tf.constant(encoded), spec).numpy()
     return images
-
-
-def _calibration(read: ReadSplit) -> Iterable[ImageRecord]:
-    """Reads `calibration`: its images are normal by definition."""
-    for record in read(CALIBRATION):
-        known = record.label is not None
-        yield record if known else dataclasses.replace(record, label=NORMAL, defect_type=GOOD)
 
 
 def _place(filename: str) -> bytes:

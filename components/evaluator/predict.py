@@ -122,6 +122,22 @@ def _read_description(path: str) -> dict[str, Any] | None:
 
 
 @dataclasses.dataclass(frozen=True)
+class Scored:
+    """Images with what a list or a gallery shows of them; see `Predictions`."""
+
+    records: Sequence[ImageRecord]
+    score: NDArray
+    p_value: NDArray
+    is_anomaly: NDArray[np.bool_]
+    anomaly_map: NDArray[np.float32]
+
+    def take(self, rows: NDArray[np.int64]) -> "Scored":
+        """Returns a few of the images, in the order of `rows`."""
+        columns = (self.score[rows], self.p_value[rows], self.is_anomaly[rows], self.anomaly_map[rows])
+        return Scored([self.records[row] for row in rows], *columns)
+
+
+@dataclasses.dataclass(frozen=True)
 class Predictions:
     """What a model said of N images.
 
@@ -147,15 +163,9 @@ class Predictions:
     anomaly_map: NDArray[np.float32]
     components: Outputs
 
-    def take(self, rows: NDArray[np.int64]) -> "Predictions":
-        """Returns the predictions of a few of the images, in the order of `rows`."""
-        columns = ("labels", "score", "normalized_score", "p_value", "is_anomaly", "anomaly_map")
-        return dataclasses.replace(
-            self,
-            **{name: getattr(self, name)[rows] for name in columns},
-            records=[self.records[row] for row in rows],
-            components={name: values[rows] for name, values in self.components.items()},
-        )
+    def take(self, rows: NDArray[np.int64]) -> Scored:
+        """Returns a few of the images, in the order of `rows`."""
+        return Scored(self.records, self.score, self.p_value, self.is_anomaly, self.anomaly_map).take(rows)
 
 
 def predict(

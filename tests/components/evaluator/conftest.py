@@ -10,9 +10,11 @@ from PIL import Image
 
 from proganomaly.components.images.decode import decode_images
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.model.networks import Networks, build_networks
 from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
 from proganomaly.components.records import image_example
 from proganomaly.components.settings import to_json
+from proganomaly.components.trainer import stored_weights, warm_start
 
 RESOLUTION = 16
 THRESHOLD = 0.3
@@ -86,10 +88,18 @@ def export_model(
     module = BrightnessModel(ImageSpec(resolution, 1), sign, broken)
     tf.saved_model.save(module, str(folder), signatures={"explain": module.explain})
     if description:
-        extra = folder / "assets.extra"
-        extra.mkdir()
-        (extra / "model.json").write_text(json.dumps(description))
+        settings = NetworkSettings(**description["networks"])
+        write_weights(folder, build_networks(settings, ImageSpec(resolution, 1)))
+        (folder / "assets.extra" / "model.json").write_text(json.dumps(description))
     return str(folder)
+
+
+def write_weights(folder, networks: Networks) -> None:
+    """Leaves the weights of networks in an exported model, as the trainer does."""
+    checkpoint = stored_weights.as_checkpoint(**stored_weights.network_groups(networks, networks))
+    path = folder / warm_start.EXPORTED_WEIGHTS
+    path.parent.mkdir(parents=True)
+    checkpoint.write(str(path))
 
 
 def _png(pixels: np.ndarray) -> bytes:
@@ -132,6 +142,7 @@ def make():
         resolution, threshold, description = RESOLUTION, THRESHOLD, DESCRIPTION
         export_model = staticmethod(export_model)
         record = staticmethod(make_record)
+        write_weights = staticmethod(write_weights)
 
         @staticmethod
         def test_records() -> list[image_example.ImageRecord]:

@@ -12,9 +12,8 @@ SPEC = ImageSpec(16, 1)
 
 
 def _collect(splits, **settings):
-    return held_out.collect(
-        lambda split: iter(splits[split]), list(splits), SPEC, EvaluatorSettings(**settings)
-    )
+    data = held_out.Data(lambda split: iter(splits[split]), list(splits), SPEC)
+    return held_out.collect(data, EvaluatorSettings(**settings))
 
 
 def _names(records):
