@@ -319,6 +319,12 @@ def build_networks(
     return Networks(Generator(build, spec), Discriminator(build, spec), Encoder(build, spec))
 
 
+def build_untrained_encoder(settings: NetworkSettings, spec: ImageSpec, seed: int = 0) -> Encoder:
+    """Returns an encoder with random weights, equal ones for equal seeds; sets Keras' random state."""
+    keras.utils.set_random_seed(seed)
+    return Encoder(LayerBuilder(settings.for_resolution(spec.resolution), CHANNELS_LAST, False), spec)
+
+
 def make_codes(latents: tf.Tensor, labels: tf.Tensor, label_count: int) -> tf.Tensor:
     """Returns the generator's input: latents [N, L] with one-hot labels behind them, if there are any.
 

@@ -4,13 +4,14 @@ from functools import cached_property
 
 import tensorflow as tf
 
-from proganomaly.components.model.networks import BASE_RESOLUTION, Networks
+from proganomaly.components.model.networks import BASE_RESOLUTION, Encoder, Networks
 
 # What features of whole images the densities are those of.
 FEATURES = {
     "encoder_density": "encoder_features",
     "discriminator_density": "discriminator_features",
     "transform_density": "transform_features",
+    "untrained_density": "untrained_features",
 }
 
 
@@ -20,10 +21,11 @@ class Observation:
     Args:
         networks: The trained networks, channels last.
         images: float [N, R, R, C] in [-1, 1].
+        untrained: An encoder with random weights, where its features are asked for.
     """
 
-    def __init__(self, networks: Networks, images: tf.Tensor) -> None:
-        self._networks, self.images = networks, images
+    def __init__(self, networks: Networks, images: tf.Tensor, untrained: Encoder | None = None) -> None:
+        self._networks, self.images, self._untrained = networks, images, untrained
 
     @cached_property
     def discriminator_maps(self) -> dict[int, tf.Tensor]:
@@ -58,6 +60,17 @@ class Observation:
     def transform_features(self) -> tf.Tensor:
         """The activations before the head that recognizes transformations, float [N, F]."""
         return self._networks.discriminator.transform_features_of(self.discriminator_maps[BASE_RESOLUTION])
+
+    @cached_property
+    def untrained_features(self) -> tf.Tensor:
+        """The activations before the last layer of an encoder with random weights, float [N, F].
+
+        What filters that never learned anything make of an image tells images apart nearly as well as learned
+        features, and where those do not (Saxe et al. 2011, "On random weights and unsupervised feature
+        learning").
+        """
+        assert self._untrained is not None, "made without an untrained encoder"
+        return self._untrained.features(self.images)
 
     @cached_property
     def codes(self) -> tf.Tensor:

@@ -9,7 +9,7 @@ from proganomaly.components.model.calibration import median_and_deviation
 from proganomaly.components.model.coreset import Reservoir
 from proganomaly.components.model.density import FeatureDensity
 from proganomaly.components.model.memory import FeatureMemory, default_map_resolutions, memory_side
-from proganomaly.components.model.networks import Networks, to_network_range
+from proganomaly.components.model.networks import Encoder, Networks, to_network_range
 from proganomaly.components.model.observation import FEATURES, Observation, views
 from proganomaly.components.model.residuals import REDUCED_VALUES, reduced_residual
 from proganomaly.components.model.settings import TRANSFORM_COMPONENTS, ScoringSettings
@@ -28,6 +28,7 @@ class References(tf.Module):
         resolution: Their final one.
         settings: How to score.
         components: The score components that are computed.
+        untrained: An encoder with random weights, where one of the components needs it.
 
     Attributes:
         memories: One for each feature map that the anomaly map is made of.
@@ -40,10 +41,16 @@ class References(tf.Module):
     """
 
     def __init__(
-        self, networks: Networks, resolution: int, settings: ScoringSettings, components: tuple[str, ...]
+        self,
+        networks: Networks,
+        resolution: int,
+        settings: ScoringSettings,
+        components: tuple[str, ...],
+        untrained: Encoder | None = None,
     ) -> None:
         super().__init__(name="references")
         self._networks, self._settings, self._components = networks, settings, components
+        self._untrained = untrained
         self.memories = [
             FeatureMemory(
                 level,
@@ -57,7 +64,11 @@ class References(tf.Module):
         ]
         self.densities = {
             name: FeatureDensity(
-                name, settings.density, settings.neighbours, settings.preprocessing, settings.projection
+                name,
+                settings.densities.get(name, settings.density),
+                settings.neighbours,
+                settings.preprocessing,
+                settings.projection,
             )
             for name in FEATURES
             if name in components
@@ -91,7 +102,7 @@ class References(tf.Module):
         for images in _without(normal_images(), left_out):
             self.images += len(images)
             for view in views(to_network_range(images), self._settings.flips):
-                for name, vectors in self._sampled(Observation(self._networks, view)):
+                for name, vectors in self._sampled(Observation(self._networks, view, self._untrained)):
                     is_image = name not in self._by_name
                     size = self._settings.reference_images if is_image else self._settings.reservoir_size
                     samples.setdefault(name, Reservoir(size, seed)).add(vectors)
@@ -118,9 +129,12 @@ class References(tf.Module):
         spaces = [
             name
             for name in FEATURES
-            if name not in TRANSFORM_COMPONENTS or self._networks.discriminator.transform_count
+            if (name not in TRANSFORM_COMPONENTS or self._networks.discriminator.transform_count)
+            and (name != "untrained_density" or self._untrained is not None)
         ]
-        seen = (Observation(self._networks, to_network_range(batch)) for batch in normal_images())
+        seen = (
+            Observation(self._networks, to_network_range(batch), self._untrained) for batch in normal_images()
+        )
         parts = [{name: each.features(name).numpy() for name in spaces} for each in seen]
         features = {name: np.concatenate([part[name] for part in parts]) for name in spaces}
         return rank_suspects(features, self._settings.trim, self._settings.reference_images, seed)

@@ -9,7 +9,13 @@ import tensorflow as tf
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model.calibration import Calibration, calibrate
 from proganomaly.components.model.image_scores import image_scores
-from proganomaly.components.model.networks import Networks, to_network_range, to_uint8
+from proganomaly.components.model.networks import (
+    Encoder,
+    Networks,
+    build_untrained_encoder,
+    to_network_range,
+    to_uint8,
+)
 from proganomaly.components.model.observation import Observation, views
 from proganomaly.components.model.pixel_threshold import PixelSample, PixelThreshold
 from proganomaly.components.model.references import References
@@ -61,13 +67,18 @@ class AnomalyScorer(tf.Module):
         self.generator = networks.generator
         self.discriminator = networks.discriminator
         self.encoder = networks.encoder
-        self.spec, self.settings, self._networks = spec, settings, networks
+        self.spec, self.settings, self.networks = spec, settings, networks
         has_transforms = networks.discriminator.transform_count > 0
         settings.check_networks(spec.resolution, has_transforms)
         self.component_names = tuple(
             name for name in settings.components if has_transforms or name not in TRANSFORM_COMPONENTS
         )
-        self.references = References(networks, spec.resolution, settings, self.component_names)
+        self.untrained: Encoder | None = None
+        if "untrained_density" in self.component_names:
+            self.untrained = build_untrained_encoder(networks.discriminator.settings, spec)
+        self.references = References(
+            networks, spec.resolution, settings, self.component_names, self.untrained
+        )
         self.suspects: Suspects | None = None
         self.component_calibrations: dict[str, Calibration] = {}
         self.calibration: Calibration | None = None
@@ -161,7 +172,9 @@ class AnomalyScorer(tf.Module):
         }
 
     def _views(self, images: tf.Tensor) -> list[Observation]:
-        return [Observation(self._networks, view) for view in views(images, self.settings.flips)]
+        return [
+            Observation(self.networks, view, self.untrained) for view in views(images, self.settings.flips)
+        ]
 
     def _observe_members(self, images: tf.Tensor) -> tuple[list[tf.Tensor], dict[str, tf.Tensor]]:
         """Returns what the members and the map are made of and needs no calibration."""
@@ -169,7 +182,7 @@ class AnomalyScorer(tf.Module):
         return self._distances(seen), self._image_scores(seen, self.settings.members)
 
     def _image_scores(self, seen: list[Observation], names: Sequence[str]) -> dict[str, tf.Tensor]:
-        parts = [image_scores(view, self.references, self._networks, names) for view in seen]
+        parts = [image_scores(view, self.references, self.networks, names) for view in seen]
         return {name: tf.add_n([part[name] for part in parts]) / len(parts) for name in parts[0]}
 
     def _distances(self, seen: list[Observation]) -> list[tf.Tensor]:

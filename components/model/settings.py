@@ -14,6 +14,7 @@ SCORE_COMPONENTS = (
     "encoder_density",
     "discriminator_density",
     "transform_density",
+    "untrained_density",
     "pixel_residual",
     "structural_residual",
     "feature_residual",
@@ -22,6 +23,7 @@ SCORE_COMPONENTS = (
     "critic",
     "transform_prediction",
 )
+DENSITY_COMPONENTS = tuple(name for name in SCORE_COMPONENTS if name.endswith("_density"))
 DENSITIES = ("neighbours", "mahalanobis")
 PREPROCESSINGS = ("plain", "standardized", "whitened")
 MAP_NETWORKS = ("discriminator", "encoder")
@@ -113,6 +115,7 @@ class ScoringSettings:
             those of the transform head only where the networks have one.
         density: How far an image's features are from normal ones: "neighbours" is the mean distance to the
             nearest, "mahalanobis" the distance from a Gaussian, which needs less memory.
+        densities: The same by score component, where it differs from `density`.
         neighbours: Nearest neighbours averaged in a feature space of whole images.
         preprocessing: What features of whole images become first: "plain" leaves them as they are,
             "standardized" gives each unit variance, "whitened" each principal component.
@@ -138,6 +141,9 @@ class ScoringSettings:
     members: tuple[str, ...] = ("map_top", "encoder_density")
     components: tuple[str, ...] = tuple(name for name in SCORE_COMPONENTS if name != "transform_prediction")
     density: str = "neighbours"
+    densities: dict[str, str] = dataclasses.field(
+        default_factory=lambda: {"discriminator_density": "mahalanobis"}
+    )
     neighbours: int = 5
     preprocessing: str = "plain"
     projection: int = 128
@@ -172,6 +178,9 @@ class ScoringSettings:
                     f"received {member!r}"
                 )
         check_choice("density", self.density, DENSITIES)
+        for name, density in self.densities.items():
+            check_choice("a component in densities", name, DENSITY_COMPONENTS)
+            check_choice(f"densities[{name}]", density, DENSITIES)
         check_choice("preprocessing", self.preprocessing, PREPROCESSINGS)
         for resolution in self.map_resolutions:
             check_choice("map_resolutions", resolution, RESOLUTIONS)

@@ -36,6 +36,7 @@ def tapped_layers(
         **{name: [ANOMALY_MAP] for name in MAP_COMPONENTS},
         "encoder_density": ["encoder/4x4_dense"],
         "discriminator_density": discriminated,
+        "untrained_density": ["untrained/4x4_dense"],
         "transform_density": ["discriminator/4x4_transform_dense"],
         "pixel_residual": generated,
         "structural_residual": generated,

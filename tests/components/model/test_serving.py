@@ -363,6 +363,7 @@ def test_every_tap_is_a_layer(exported):
     generator, discriminator, encoder = exported[0].generator, exported[0].discriminator, exported[0].encoder
     trunks = {f"{network.name}/trunk": network.trunk for network in (discriminator, encoder)}
     networks = {network.name: network for network in (generator, discriminator, encoder)}
+    networks["untrained"] = exported[0].untrained
     layers = {
         f"{place}/{variable.path.partition('/')[0]}"
         for place, network in (trunks | networks).items()
