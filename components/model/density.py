@@ -40,9 +40,7 @@ class FeatureDensity(tf.Module):
         mean, matrix = fit_projection(sample, self._preprocessing, self._projection, seed)
         projected = (sample - mean) @ matrix
         if self._density == "mahalanobis":
-            gaussian = LedoitWolf().fit(projected.astype(np.float64))
-            # The distance is the length of a vector whose covariance is the identity.
-            matrix = (matrix @ np.linalg.cholesky(gaussian.precision_)).astype(np.float32)
+            matrix = (matrix @ _whitening(projected)).astype(np.float32)
         else:
             self.references = tf.Variable(projected, trainable=False, name="references")
         self.mean = tf.Variable(mean, trainable=False, name="mean")
@@ -54,3 +52,10 @@ class FeatureDensity(tf.Module):
         if self._density == "mahalanobis":
             return tf.norm(vectors, axis=1)
         return nearest_distances(vectors, self.references, self._neighbours)
+
+
+def _whitening(vectors: np.ndarray) -> np.ndarray:
+    """Returns the matrix behind which the length of a vector is its Mahalanobis distance, [D, D]."""
+    variances, directions = np.linalg.eigh(LedoitWolf().fit(vectors.astype(np.float64)).covariance_)
+    # Where all vectors are equal nothing is shrunk to.
+    return directions / np.sqrt(np.maximum(variances, max(1e-6 * variances.max(), 1e-12)))
