@@ -165,8 +165,8 @@ def test_an_image_smaller_than_a_tile_is_mirrored(signatures, height, width):
 
 
 def test_the_score_does_not_depend_on_how_many_tiles_go_at_a_time(scorer, large, monkeypatch):
-    # Five tiles at a time, the last chunk has two.
-    monkeypatch.setattr(tiled_serving, "_CHUNK_PIXELS", 5 * SIDE**2 + 1)
+    # The last chunk has two.
+    monkeypatch.setattr(tiled_serving, "_CHUNK_TILES", 5)
     chunked = tf.function(tiled_serving.score_tiles)(scorer, tf.constant([_encoded(_defective())]))
     assert set(chunked) == set(large)
     for name, value in large.items():
