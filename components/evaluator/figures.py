@@ -22,6 +22,8 @@ _CONTOUR = (0, 255, 120)
 _BINS = 40
 _RARE = 0.999  # quantile of a map's pixels
 _MOST_PIXELS = 2**24
+_WIDE = 5  # thresholds up to which scores are drawn to scale
+_TICKS = tuple(digit * 10.0**power for power in range(-3, 7) for digit in (1, 3))
 _HEAT_ANCHORS = np.array(
     [[0, 0, 40], [90, 10, 110], [200, 40, 70], [250, 140, 20], [255, 245, 130]], np.float64
 )
@@ -67,7 +69,19 @@ def score_histogram(
     """
     figure = Figure(figsize=(4.6, 3.8), layout="constrained")
     axes = figure.subplots()
-    edges = np.histogram_bin_edges(np.append(scores, threshold), bins=_BINS)
+    shown = np.append(scores, threshold)
+    # Far above the threshold it matters little how far: such scores are drawn closer together.
+    is_wide = 0 < _WIDE * threshold < scores.max()
+    if is_wide:
+        axes.set_xscale("asinh", linear_width=threshold)
+        ticks = [sign * tick for tick in _TICKS if 3 * tick > threshold for sign in (-1, 1)]
+        axes.set_xticks([tick for tick in (0, *ticks) if scores.min() <= tick <= scores.max()])
+        axes.minorticks_off()
+        axes.xaxis.set_major_formatter("{x:g}")
+        edges = threshold * np.sinh(np.histogram_bin_edges(np.arcsinh(shown / threshold), bins=_BINS))
+    else:
+        axes.locator_params(axis="x", nbins=6)
+        edges = np.histogram_bin_edges(shown, bins=_BINS)
     groups = (
         (NORMAL, NORMAL_COLOUR, "normal"),
         (ANOMALOUS, ANOMALOUS_COLOUR, anomalies),
@@ -83,7 +97,6 @@ def score_histogram(
         # A wide interval must not squeeze the scores.
         axes.set_xlim(edges[0], edges[-1])
     axes.set(xlabel="score", ylabel="images")
-    axes.locator_params(axis="x", nbins=6)
     axes.legend(frameon=False)
     return _to_png(figure, axes)
 

@@ -1,5 +1,6 @@
 """Scorers built anew from what an exported model says of itself: untrained, or with other references."""
 
+import contextlib
 import dataclasses
 import functools
 import json
@@ -78,6 +79,19 @@ def restored_networks(recipe: Recipe, spec: ImageSpec) -> Networks:
     return networks
 
 
+@contextlib.contextmanager
+def many_scorers() -> Iterator[None]:
+    """Every scorer traces graphs of its own; TensorFlow takes several of them for a mistake and warns."""
+    logger = tf.get_logger()
+    level = logger.level
+    logger.setLevel("ERROR")
+    try:
+        yield
+    finally:
+        logger.setLevel(level)
+
+
+@many_scorers()
 def score_untrained(
     recipe: Recipe,
     spec: ImageSpec,

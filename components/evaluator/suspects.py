@@ -16,6 +16,7 @@ from proganomaly.components.evaluator.rebuilt import (
     apply,
     batches,
     check_enough,
+    many_scorers,
     restored_networks,
 )
 from proganomaly.components.evaluator.scratch import scratch_array
@@ -29,6 +30,7 @@ LISTED = 100
 _RESERVOIR, _CORESET = 20_000, 1_024
 
 
+@many_scorers()
 def find_suspects(
     recipe: Recipe,
     spec: ImageSpec,

@@ -51,6 +51,7 @@ def test_plots_are_pictures():
     for png in (
         figures.score_histogram(labels, scores, 0.45),
         figures.score_histogram(np.zeros(3, int), np.ones(3), 1.0),
+        figures.score_histogram(labels, 100 * scores, 2.0, (1.0, 300.0), "synthetic defects"),
         figures.roc_curve(labels[:4], scores[:4], 0.45),
     ):
         assert _open(png).std() > 5
@@ -73,3 +74,9 @@ def test_a_huge_heatmap_is_reduced_and_keeps_the_smallest_defect():
     assert picture.shape == (8, 18, 3)
     assert (picture[-1, -1] @ [1, 1, 0] > 400).all()
     assert (picture != 100).any(axis=2).sum() == 1
+
+
+def test_heat_range_of_many_maps_looks_at_a_part_of_them(monkeypatch):
+    ramp = np.linspace(0, 1, 10000).reshape(1, 100, 100).repeat(8, axis=0)
+    monkeypatch.setattr(figures, "_MOST_PIXELS", 20_000)
+    assert figures.heat_range(ramp, np.zeros(8, int)) == pytest.approx((0.5, 1.5), abs=0.01)
