@@ -174,7 +174,8 @@ class Updates:
         penalties: bool,
     ) -> tuple[Gradients, Statistics, tf.Tensor | None]:
         """Returns D's gradients, the statistics, and the gradient of the fakes where G can use it."""
-        settings, found = self._losses, {}
+        settings = self._losses
+        found: Statistics = {}
         serves_generator = (
             settings.shared_fakes
             and settings.adversarial == "wasserstein"

@@ -30,9 +30,7 @@ def _shapes(module: tf.Module) -> list[list[int]]:
 
 
 def test_memory_is_that_of_the_variables(networks):
-    references = References(
-        networks, 8, ScoringSettings(coreset_size=30), ("encoder_density", "critic")
-    )
+    references = References(networks, 8, ScoringSettings(coreset_size=30), ("encoder_density", "critic"))
     references.fit(lambda: [_images(20)])
     memory, density = references.memories[0], references.densities["encoder_density"]
     assert _shapes(memory) == [[8], [30, 8], [8, 8]]
