@@ -26,20 +26,25 @@ class Reservoir:
     def add(self, vectors: np.ndarray) -> None:
         """Offers vectors, float [N, D], to the sample."""
         keys = self._random.random(len(vectors))
-        if self._vectors is not None:
-            if len(self._keys) == self._size:
-                chosen = keys < self._keys.max()
-                vectors, keys = vectors[chosen], keys[chosen]
-            vectors, keys = np.concatenate([self._vectors, vectors]), np.concatenate([self._keys, keys])
-        kept = np.argsort(keys)[: self._size]
-        self._vectors, self._keys = vectors[kept], keys[kept]
+        if self._vectors is None:
+            self._vectors = np.empty([0, *vectors.shape[1:]], vectors.dtype)
+        free = self._size - len(self._keys)
+        self._vectors = np.concatenate([self._vectors, vectors[:free]]) if free else self._vectors
+        self._keys = np.concatenate([self._keys, keys[:free]])
+        vectors, keys = vectors[free:], keys[free:]
+        if len(keys):
+            # In place: the sample may be a thousand times as large as what is new in it.
+            limit = np.partition(np.concatenate([self._keys, keys]), self._size - 1)[self._size - 1]
+            leaving, entering = self._keys > limit, keys <= limit
+            self._vectors[leaving], self._keys[leaving] = vectors[entering], keys[entering]
 
     @property
     def vectors(self) -> np.ndarray:
         """The sample, float [at most size, D]."""
         if self._vectors is None:
             raise ValueError("no vectors were added to the reservoir")
-        return self._vectors
+        # In an order that does not depend on how the stream was cut.
+        return self._vectors[np.argsort(self._keys)]
 
 
 def greedy_coreset(vectors: np.ndarray, size: int) -> np.ndarray:
