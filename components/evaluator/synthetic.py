@@ -105,7 +105,7 @@ def _record(source: ImageRecord, kind: str, image: NDArray[np.uint8], mask: NDAr
         channels=image.shape[2],
         label=ANOMALOUS,
         defect_type=f"{PREFIX}{kind}",
-        mask=_png(mask[:, :, np.newaxis].astype(np.uint8) * 255),
+        mask=_png(np.where(mask, 255, 0).astype(np.uint8)[:, :, np.newaxis]),
     )
 
 

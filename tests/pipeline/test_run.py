@@ -38,7 +38,8 @@ def test_first_run_ends_with_a_pushed_model_and_a_summary(
     baselines = found["baselines"]
     assert 0 <= baselines.pop("isolation_forest")["image_auroc"] <= 1
     assert set(baselines) == {"knn5", "pca64"}
-    for measures in (found, *baselines.values()):
+    assert found["anomalies"] == "labelled"
+    for measures in (found, found["control"], *baselines.values()):
         assert all(0 <= measures[name] <= 1 for name in ("image_auroc", "pixel_auroc", "aupro"))
     assert [component["name"] for component in found["components"]][-1] == "Pusher"
     quarantine = json.loads((folder / found["quarantine"]).read_text())
