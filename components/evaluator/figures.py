@@ -97,7 +97,7 @@ def score_histogram(
         # A wide interval must not squeeze the scores.
         axes.set_xlim(edges[0], edges[-1])
     axes.set(xlabel="score", ylabel="images")
-    axes.legend(frameon=False)
+    axes.legend(loc="upper right", frameon=False)
     return _to_png(figure, axes)
 
 
