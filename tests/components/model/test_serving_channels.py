@@ -26,7 +26,9 @@ def _images(channels: int, count: int = 8) -> np.ndarray:
 def _export(channels: int, folder: str) -> str:
     keras.utils.set_random_seed(1)
     spec = ImageSpec(8, channels)
-    scorer = AnomalyScorer(build_networks(NETWORKS, spec), spec, ScoringSettings(coreset_size=16))
+    components = ("map_top", "structural_residual", "residual_mahalanobis")
+    settings = ScoringSettings(coreset_size=16, members=components, components=components)
+    scorer = AnomalyScorer(build_networks(NETWORKS, spec), spec, settings)
     scorer.fit(lambda: [_images(channels)])
     scorer.calibrate(lambda: [_images(channels)])
     serving = ServingModel(scorer)

@@ -96,6 +96,7 @@ def test_a_stop_asked_for_during_fit_and_export_leaves_no_half_model(
         place, name = export, "write_weights"
         monkeypatch.setattr(export.AnomalyScorer, "fit", lambda *_: None)
         monkeypatch.setattr(export.AnomalyScorer, "calibrate", lambda *_: None)
+        monkeypatch.setattr(export, "describe", lambda *_: {})
         monkeypatch.setattr(export, "ServingModel", lambda _: SimpleNamespace(signatures=dict))
         monkeypatch.setattr(export.tf.saved_model, "save", lambda _, beside, signatures: os.makedirs(beside))
     monkeypatch.setattr(place, name, lambda *_: os.kill(os.getpid(), number))

@@ -26,7 +26,8 @@ def _artifact(artifact_type, folder):
 @pytest.fixture(scope="module")
 def settings(tiny) -> TrainerSettings:
     return tiny.settings(
-        {"initial_resolution": 8, "final_images": 16}, scoring=ScoringSettings(coreset_size=32)
+        {"initial_resolution": 8, "final_images": 16},
+        scoring=ScoringSettings(coreset_size=32, members=("map_top",), components=("map_top", "latent_norm")),
     )
 
 
