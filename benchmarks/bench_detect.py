@@ -92,7 +92,7 @@ def _measure(options: argparse.Namespace) -> int:
                 if complaint:
                     failed += 1
                 else:
-                    append(results, task, rows, _commit())
+                    append(results, task, rows)
                 print(f"[{number}/{len(work)}] {_name(task)}: {complaint or _summary(rows)}", flush=True)
         except BaseException:
             pool.shutdown(cancel_futures=True)
@@ -119,7 +119,7 @@ def _missing(tasks: Collection[Task], results: Results, again: bool) -> Iterator
 
 def _run(task: Task, parts: tuple[str, ...], options: argparse.Namespace) -> tuple[list[dict], str]:
     """Measures a task in a process of its own; returns its rows, or none and what went wrong."""
-    folder = options.cache / task.data_name
+    folder, commit = options.cache / task.data_name, _commit()
     folder.mkdir(parents=True, exist_ok=True)
     log = folder / f"{task.label}.log"
     with tempfile.TemporaryDirectory() as scratch:
@@ -137,7 +137,7 @@ def _run(task: Task, parts: tuple[str, ...], options: argparse.Namespace) -> tup
         if ended.returncode:
             lines = log.read_text().split("\n")
             return [], f"failed: {next(filter(None, reversed(lines)), '')} (more in {log})"
-        return json.loads(rows.read_text()), ""
+        return [{**row, "commit": commit} for row in json.loads(rows.read_text())], ""
 
 
 def _check_fashion(folder: str) -> None:

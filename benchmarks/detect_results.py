@@ -130,14 +130,13 @@ def place_of(task: Task) -> tuple[str, str, str, str]:
     return task.dataset, task.normal_class, str(task.seed), f"{task.contamination:g}"
 
 
-def append(path: pathlib.Path, task: Task, rows: Collection[Mapping[str, Any]], commit: str) -> None:
+def append(path: pathlib.Path, task: Task, rows: Collection[Mapping[str, Any]]) -> None:
     """Adds the rows of a task, all at once, beneath a line of the columns where the file is new.
 
     Args:
         path: The file.
         task: What the rows are of.
-        rows: What of `COLUMNS` neither the task nor `commit` says.
-        commit: The commit that they were measured at.
+        rows: What of `COLUMNS` the task does not say.
     """
     text = io.StringIO()
     writer = csv.DictWriter(text, COLUMNS, lineterminator="\n")
@@ -146,7 +145,7 @@ def append(path: pathlib.Path, task: Task, rows: Collection[Mapping[str, Any]], 
     place = dict(zip(COLUMNS, place_of(task), strict=False))
     for row in rows:
         numbers = {name: "" if row[name] is None else f"{row[name]:.6g}" for name in ("value", *TIMES)}
-        writer.writerow({**place, **row, **numbers, "commit": commit})
+        writer.writerow({**place, **row, **numbers})
     path.parent.mkdir(parents=True, exist_ok=True)
     with open(path, "a", newline="") as file:
         file.write(text.getvalue())

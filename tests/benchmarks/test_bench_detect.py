@@ -110,18 +110,7 @@ def test_a_task_that_fails_is_told_and_the_others_go_on(module, monkeypatch, fas
         return subprocess.CompletedProcess(command, 1)
 
     monkeypatch.setattr(subprocess, "run", run_process)
-    words = [
-        "--quick",
-        "--suite",
-        "fashion",
-        "--classes",
-        "0",
-        "5",
-        "--seeds",
-        "1",
-        "--fashion-mnist",
-        fashion,
-    ]
+    words = ["--quick", "--suite", "fashion", "longer", "--fashion-mnist", fashion]
     assert run(module, monkeypatch, *words, "--cache", tmp_path) == 1
     printed = capsys.readouterr().out
     assert printed.count("ValueError: it broke") == 2
@@ -178,7 +167,7 @@ def test_fusions_have_one_component_more_or_fewer(module):
     random = np.random.default_rng(0)
     held_out, tested = (
         scores.Scored(
-            {name: random.normal(size=50).astype(np.float32) for name in ("a", "b", "c")}, None, None, None
+            {name: random.normal(size=50).astype(np.float32) for name in ("a", "b", "c")}, None, None
         )
         for _ in range(2)
     )

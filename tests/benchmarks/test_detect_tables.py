@@ -28,10 +28,10 @@ class Place:
     contamination: float = 0.0
 
 
-def row(method, value, settings="fashion-00000000", metric="image_auroc", seconds=100.0):
+def row(method, value, settings="fashion-00000000", commit="abc1234"):
     return {
-        **{"method": method, "role": "ours", "metric": metric, "value": value, "settings": settings},
-        **{"train_cpu_s": seconds, "score_ms": None},
+        **{"method": method, "role": "ours", "metric": "image_auroc", "value": value, "settings": settings},
+        **{"train_cpu_s": 100.0, "score_ms": None, "commit": commit},
     }
 
 
@@ -44,7 +44,7 @@ def results(module, tmp_path):
         for seed in (1, 2, 3):
             value = 0.9 + 0.002 * seed - 0.05 * (number == 3)
             rows = [row("fused", value), row("kNN-5", 0.875, "32px"), row("random weights", 0.91)]
-            append(path, Place("fashion-mnist", str(number), seed), rows, "abc1234")
+            append(path, Place("fashion-mnist", str(number), seed), rows)
     return path
 
 
@@ -83,8 +83,8 @@ def test_a_page_is_the_same_when_written_twice(module, results, tmp_path):
 
 def test_the_last_of_equal_rows_and_of_equal_names_counts(module, results, tmp_path):
     append = module("detect_results").append
-    append(results, Place("fashion-mnist", "0", 1), [row("fused", 0.5, "fashion-11111111")], "def5678")
-    append(results, Place("fashion-mnist", "0", 1), [row("fused", 0.6, "fashion-11111111")], "def5678")
+    append(results, Place("fashion-mnist", "0", 1), [row("fused", 0.5, "fashion-11111111", "def5678")])
+    append(results, Place("fashion-mnist", "0", 1), [row("fused", 0.6, "fashion-11111111", "def5678")])
     text = filled(module, results, tmp_path, "fashion")
     assert line(text, "0 T-shirt")[1] == ".600" and line(text, "1 trouser")[1] == "–"
     assert line(text, "**mean of ten**")[1] == "–", "a mean of ten needs ten"
@@ -102,7 +102,7 @@ def test_means_are_over_seeds_that_all_classes_have(module):
 
 def test_contamination_is_told_apart(module, results, tmp_path):
     append = module("detect_results").append
-    append(results, Place("fashion-mnist", "5", 1, 0.1), [row("fused", 0.7)], "abc1234")
+    append(results, Place("fashion-mnist", "5", 1, 0.1), [row("fused", 0.7)])
     cells = line(filled(module, results, tmp_path, "contamination"), "5 sandal")
     assert cells[1] == ".904 ± .002" and cells[2:5] == ["–", "–", ".700"]
 
