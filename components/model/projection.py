@@ -23,8 +23,8 @@ def fit_projection(
         dimensions: D, at most.
         seed: Of the approximate decomposition of very wide vectors.
     """
-    mean = sample.mean(axis=0, dtype=np.float64)
-    centred = (sample - mean).astype(np.float32)
+    mean = sample.mean(axis=0, dtype=np.float64).astype(np.float32)
+    centred = (sample - mean).astype(np.float32, copy=False)
     scales = np.ones(centred.shape[1])
     if preprocessing == "standardized":
         scales = _regularized_deviations(centred.var(axis=0, dtype=np.float64))
@@ -36,7 +36,7 @@ def fit_projection(
         matrix = directions / scales[:, None]
         if preprocessing == "whitened":
             matrix = matrix / _regularized_deviations(variances)
-    return mean.astype(np.float32), matrix.astype(np.float32)
+    return mean, matrix.astype(np.float32)
 
 
 def _regularized_deviations(variances: np.ndarray) -> np.ndarray:
