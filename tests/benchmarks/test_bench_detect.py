@@ -56,7 +56,8 @@ def test_a_task_is_measured_in_one_process_and_never_again(module, monkeypatch, 
         *("train_cpu_s", "score_ms", "settings", "commit"),
     ]
     aurocs = {row["method"]: row for row in rows if row["metric"] == "image_auroc"}
-    assert {aurocs[method]["role"] for method in ("map_top", "fused without map_top")} == {"ablation"}
+    fusions = [method for method in aurocs if method.startswith("fused with")]
+    assert fusions and {aurocs[method]["role"] for method in ("map_top", *fusions)} == {"ablation"}
     roles = {
         "fused": "ours",
         "random weights": "control",
@@ -73,6 +74,20 @@ def test_a_task_is_measured_in_one_process_and_never_again(module, monkeypatch, 
     assert aurocs["kNN-5"]["settings"] == "8px"
     assert f"fused {float(aurocs['fused']['value']):.3f}" in printed
     assert not list(cache.glob("*/networks-*/run")), "checkpoints of a finished run are left"
+
+    # What is kept for other fusions gives the product's own score again.
+    scores, (kept,) = module("detect_scores"), cache.glob("*/scores-*.npz")
+    with np.load(kept) as arrays:
+        halves = [
+            scores.Scored(
+                {path.rpartition("/")[2]: arrays[path] for path in arrays if path.startswith(half)},
+                None,
+                None,
+            )
+            for half in ("test", "calibration")
+        ]
+        members = module("detect_settings").read_tasks(["fashion"], quick=True)[0].trainer.scoring.members
+        np.testing.assert_allclose(scores._fused(members, *halves), arrays["score"], rtol=1e-4, atol=1e-4)
 
     before = results.read_text()
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))
