@@ -5,10 +5,10 @@ import pytest
 from proganomaly.components.errors import SettingsError
 from proganomaly.components.model.settings import NetworkSettings
 from proganomaly.components.settings import from_json, to_json
+from proganomaly.components.trainer.loss_settings import EncoderLossSettings
 from proganomaly.components.trainer.settings import (
     CheckpointSettings,
     DataSettings,
-    EncoderLossSettings,
     ExecutionSettings,
     LoggingSettings,
     LossSettings,
