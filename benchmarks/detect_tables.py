@@ -78,14 +78,14 @@ def _longer(results: Results) -> str:
 
 def _contamination(results: Results) -> str:
     """What anomalies among the normal images cost."""
-    ours = results.label("fashion")
+    ours = results.label("fashion-trimmed")
     columns: dict[str, Cell] = {}
     for share in (0, 0.01, 0.05, 0.1):
         columns[f"ours, {share:.0%}"] = _cell(results, FASHION, ours, FUSED, contamination=share)
     columns[f"{KNN}, 10%"] = _cell(results, FASHION, "32px", KNN, contamination=0.1)
     columns[f"{CONTROL}, 10%"] = _cell(results, FASHION, ours, CONTROL, contamination=0.1)
     means = {"mean of ten": ALL, f"mean of {', '.join(CHOSEN_ON)}": CHOSEN_ON, "mean of the seven": OTHERS}
-    return _class_table(columns, means) + _origin(results, "fashion")
+    return _class_table(columns, means) + _origin(results, "fashion-trimmed")
 
 
 def _texture(results: Results) -> str:
