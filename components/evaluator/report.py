@@ -33,6 +33,7 @@ _COMPONENTS = {
     "map_max": "the highest value of the anomaly map",
     "map_mean": "the mean of the anomaly map",
     "encoder_density": "how far the encoder's features are from those of normal images",
+    "untrained_density": "how far features of random weights are from those of normal images",
     "discriminator_density": "how far the discriminator's features are from those of normal images",
     "transform_density": "how far the features that tell transformations are from those of normal images",
     "transform_prediction": "how badly the network tells how the image was transformed",
