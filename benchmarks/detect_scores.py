@@ -4,7 +4,7 @@ import dataclasses
 import functools
 import pathlib
 import time
-from collections.abc import Collection, Sequence
+from collections.abc import Sequence
 from typing import Any
 
 import numpy as np
@@ -18,7 +18,7 @@ from proganomaly.components.metrics import baselines, detection, pixels
 from proganomaly.components.model.calibration import calibrate
 from proganomaly.components.model.control import untrained_scorer
 from proganomaly.components.model.networks import to_network_range
-from proganomaly.components.model.scorer import AnomalyScorer
+from proganomaly.components.model.scorer import AnomalyScorer, fuse
 
 _BATCH = 256
 _TIMED_IMAGES = 1_024
@@ -151,20 +151,19 @@ def fusions(members: Sequence[str], tested: Scored, held_out: Scored) -> dict[st
         tested: What is fused.
         held_out: What it is calibrated on.
     """
+    calibrations = {name: calibrate(scores) for name, scores in held_out.components.items()}
+
+    def fused(names: Sequence[str]) -> Scores:
+        return fuse({name: calibrations[name] for name in names}, tested.components).numpy()
+
     result = {}
     for name in tested.components:
         others = tuple(member for member in members if member != name)
         if name not in members:
-            result[f"{FUSED} with {name}"] = _fused((*members, name), tested, held_out)
+            result[f"{FUSED} with {name}"] = fused((*members, name))
         elif others:
-            result[f"{FUSED} without {name}"] = _fused(others, tested, held_out)
+            result[f"{FUSED} without {name}"] = fused(others)
     return result
-
-
-def _fused(members: Collection[str], tested: Scored, held_out: Scored) -> Scores:
-    """Returns the mean robust z of some components, as `AnomalyScorer.fused` does of its members."""
-    z = [calibrate(held_out.components[name]).robust_z(tested.components[name]) for name in members]
-    return np.mean(z, axis=0)
 
 
 def milliseconds_per_image(scorer: AnomalyScorer, images: Images) -> float:

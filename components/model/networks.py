@@ -202,36 +202,24 @@ class Discriminator(keras.Model):
         outputs = self._outputs(x)
         return outputs[:, 0], outputs[:, 1:]
 
-    def minibatch_statistic(self, images: tf.Tensor) -> tf.Tensor:
-        """Returns the mean over a batch, [N, R, R, C] with N static, of what the minibatch layer appends."""
-        return self.statistic_of(self.trunk(images))
-
     def statistic_of(self, x: tf.Tensor) -> tf.Tensor:
-        """Does what `minibatch_statistic` does, from the trunk's output on."""
+        """Returns the mean of what the minibatch layer appends to a batch of the trunk's output, N static."""
         settings = self.settings
         x = minibatch_stddev(x, settings.minibatch_stddev_group, 1, settings.epsilon, self.data_format)
         appended = x[:, -1] if self.data_format == CHANNELS_FIRST else x[..., -1]
         return tf.reduce_mean(tf.cast(appended, tf.float32))
 
-    def score_with_statistic(self, images: tf.Tensor, statistic: tf.Tensor) -> tf.Tensor:
-        """Returns scores [N] in which the minibatch layer appends `statistic`, a scalar, to every image.
+    def score_of(self, x: tf.Tensor, statistic: tf.Tensor) -> tf.Tensor:
+        """Returns scores [N] from the trunk's output, where the minibatch layer appends `statistic` to all.
 
         The score of an image then depends on that image alone.
         """
-        return self.score_of(self.trunk(images), statistic)
-
-    def score_of(self, x: tf.Tensor, statistic: tf.Tensor) -> tf.Tensor:
-        """Does what `score_with_statistic` does, from the trunk's output on."""
         axis = channel_axis(self.data_format)
         plane = tf.zeros_like(tf.gather(x, [0], axis=axis)) + tf.cast(statistic, x.dtype)
         return self._outputs(tf.concat([x, plane], axis=axis))[:, 0]
 
-    def transform_features(self, images: tf.Tensor, alpha: tf.Tensor | None = None) -> tf.Tensor:
-        """Returns the activations before the logits of the transformations, float [N, feature_maps(2)]."""
-        return self.transform_features_of(self.trunk(images, alpha=alpha))
-
     def transform_features_of(self, x: tf.Tensor) -> tf.Tensor:
-        """Does what `transform_features` does, from the trunk's output on."""
+        """Returns the head's activations before its logits, from the trunk's output: float [N, maps(2)]."""
         x = self._activate(self.transform_conv(x))
         x = self._activate(self.transform_dense(_flattened(x, self.data_format)))
         return tf.cast(x, tf.float32)
@@ -241,7 +229,7 @@ class Discriminator(keras.Model):
 
         The logits of the kinds in `settings.transforms` stand behind each other.
         """
-        return self.transform(self.transform_features(images, alpha))
+        return self.transform(self.transform_features_of(self.trunk(images, alpha=alpha)))
 
     def _outputs(self, x: tf.Tensor) -> tf.Tensor:
         x = self._activate(self.conv(x))

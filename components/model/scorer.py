@@ -153,10 +153,8 @@ class AnomalyScorer(tf.Module):
         return self.pixel_calibration.value
 
     def fused(self, components: Mapping[str, tf.Tensor]) -> tf.Tensor:
-        """Returns the score: the mean robust z of the members, float [N]."""
-        return tf.add_n(
-            [self.component_calibrations[name].robust_z(components[name]) for name in self.settings.members]
-        ) / len(self.settings.members)
+        """Returns the score: the members, fused, float [N]."""
+        return fuse(self.component_calibrations, components)
 
     def verdict(self, components: Mapping[str, tf.Tensor]) -> dict[str, tf.Tensor]:
         """Returns score, normalized_score, p_value, is_anomaly and threshold, each [N]."""
@@ -203,6 +201,12 @@ class AnomalyScorer(tf.Module):
         mean = tf.add_n(maps)[..., 0] / len(maps)
         resolution = self.spec.resolution
         return smoothed(mean, resolution, self.settings.smoothing * resolution)
+
+
+def fuse(calibrations: Mapping[str, Calibration], components: Mapping[str, tf.Tensor]) -> tf.Tensor:
+    """Returns the mean robust z, float [N], of the components that there are calibrations of."""
+    z = [calibration.robust_z(components[name]) for name, calibration in calibrations.items()]
+    return tf.add_n(z) / len(z)
 
 
 def _map_scores(anomaly_map: tf.Tensor) -> dict[str, tf.Tensor]:

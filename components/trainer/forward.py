@@ -34,6 +34,10 @@ class Forward:
         """Returns D's 4x4 feature maps before its minibatch standard deviation."""
         return self._networks.discriminator.trunk(tf.cast(images, self._precision), alpha=alpha)
 
+    def transform_logits(self, images: tf.Tensor, alpha: tf.Tensor | None) -> tf.Tensor:
+        """Returns what D's head takes images to be transformed by; see `Discriminator.transform_logits`."""
+        return self._networks.discriminator.transform_logits(tf.cast(images, self._precision), alpha)
+
     def score(self, images: tf.Tensor, alpha: tf.Tensor | None, parts: int = 1) -> ScoresAndLogits:
         """Returns D's scores [N] and logits of labels; see `Discriminator.scores_and_logits`."""
         images = tf.cast(images, self._precision)

@@ -1,24 +1,24 @@
 """What the discriminator's transformation head learns: how a real image was transformed."""
 
+from collections.abc import Sequence
+
 import tensorflow as tf
 
-from proganomaly.components.model.networks import Discriminator
 from proganomaly.components.model.transforms import transform_counts, transformed
 from proganomaly.components.trainer import losses
+from proganomaly.components.trainer.forward import Forward
 
 
 class Recognition:
     """The task of one run.
 
     Args:
-        discriminator: The network that learns it.
-        precision: What its convolutions compute in.
+        forward: How the networks are called.
+        kinds: Kinds of transformations that the head knows; none without a head.
     """
 
-    def __init__(self, discriminator: Discriminator, precision: tf.DType) -> None:
-        self._discriminator, self._precision = discriminator, precision
-        self._kinds = discriminator.settings.transforms
-        self._counts = transform_counts(self._kinds)
+    def __init__(self, forward: Forward, kinds: Sequence[str]) -> None:
+        self._forward, self._kinds, self._counts = forward, kinds, transform_counts(kinds)
 
     @property
     def kinds(self) -> int:
@@ -37,8 +37,7 @@ class Recognition:
             choices: How they are transformed first, int32 [N, kinds].
             alpha: Weight of the newest layers, or None.
         """
-        images = tf.cast(transformed(images, self._kinds, choices), self._precision)
-        logits = self._discriminator.transform_logits(images, alpha)
+        logits = self._forward.transform_logits(transformed(images, self._kinds, choices), alpha)
         return losses.transform_losses(choices, logits, self._counts)
 
 

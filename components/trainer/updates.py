@@ -70,7 +70,7 @@ class Updates:
         self._networks, self._optimizers, self._replicas = networks, optimizers, replicas
         self._losses, self._precision = settings.losses, tf.as_dtype(settings.execution.precision)
         self._forward = Forward(networks, stage.resolution, self._precision)
-        self._recognition = Recognition(networks.discriminator, self._precision)
+        self._recognition = Recognition(self._forward, settings.networks.transforms)
         jit = settings.execution.mode == "xla" and replicas > 1
         compile_pass: Callable = (
             functools.partial(tf.function, jit_compile=True, autograph=False) if jit else _as_it_is
@@ -78,6 +78,7 @@ class Updates:
         self._discriminator = compile_pass(self._discriminator_pass)
         self._generator = compile_pass(self._generator_pass)
         self._encoder = compile_pass(self._encoder_pass)
+        self._recognizer = compile_pass(self._recognition_pass)
 
     def run(
         self,
@@ -101,7 +102,7 @@ class Updates:
         reals = faded(to_network_range(images), alpha)
         chance = self._chance(draw)
         if self._losses.adversarial == "none":
-            gradients, statistics = self._recognition_pass(reals, chance.choices, alpha)
+            gradients, statistics = self._recognizer(reals, chance.choices, alpha)
             self._apply("discriminator", gradients, statistics)
             return statistics
         codes = self._codes(draw, _CRITIC_LATENTS, labels)

@@ -13,6 +13,8 @@ import numpy as np
 import pytest
 
 from proganomaly.components.errors import SettingsError, UserError
+from proganomaly.components.model.calibration import calibrate
+from proganomaly.components.model.scorer import fuse
 
 BENCHMARKS = pathlib.Path(__file__).parents[2] / "benchmarks"
 
@@ -77,18 +79,15 @@ def test_a_task_is_measured_in_one_process_and_never_again(module, monkeypatch, 
     assert not list(cache.glob("*/networks-*/run")), "checkpoints of a finished run are left"
 
     # What is kept for other fusions gives the product's own score again.
-    scores, (kept,) = module("detect_scores"), cache.glob("*/scores-*.npz")
+    (kept,) = cache.glob("*/scores-*.npz")
     with np.load(kept) as arrays:
-        halves = [
-            scores.Scored(
-                {path.rpartition("/")[2]: arrays[path] for path in arrays if path.startswith(half)},
-                None,
-                None,
-            )
+        tested, held_out = (
+            {path.rpartition("/")[2]: arrays[path] for path in arrays if path.startswith(half)}
             for half in ("test", "calibration")
-        ]
+        )
         members = module("detect_settings").read_tasks(["fashion"], quick=True)[0].trainer.scoring.members
-        np.testing.assert_allclose(scores._fused(members, *halves), arrays["score"], rtol=1e-4, atol=1e-4)
+        fused = fuse({name: calibrate(held_out[name]) for name in members}, tested)
+        np.testing.assert_allclose(fused, arrays["score"], rtol=1e-4, atol=1e-4)
 
     before = results.read_text()
     monkeypatch.setattr(subprocess, "run", lambda *_, **__: pytest.fail("a process was started"))

@@ -69,7 +69,10 @@ def test_the_usual_norm_and_the_critics_statistic_are_learned(networks):
     references.fit(lambda: batches)
     norms = np.concatenate([np.linalg.norm(networks.encoder(to_network_range(b)), axis=1) for b in batches])
     assert references.usual_norm == pytest.approx(np.median(norms), rel=1e-5)
-    statistics = [networks.discriminator.minibatch_statistic(to_network_range(b)) for b in batches]
+    statistics = [
+        networks.discriminator.statistic_of(networks.discriminator.trunk(to_network_range(b)))
+        for b in batches
+    ]
     assert references.minibatch_statistic == pytest.approx(np.average(statistics, weights=[20, 12]), rel=1e-5)
 
 

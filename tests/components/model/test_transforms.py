@@ -92,6 +92,6 @@ def test_unknown_and_repeated_kinds_are_refused(transforms):
 def test_the_critic_alone_scores_as_in_a_batch_whose_statistic_it_is_given():
     discriminator = build_networks(NetworkSettings(**WIDTHS), ImageSpec(8, 2)).discriminator
     images = tf.random.stateless_normal([4, 8, 8, 2], [0, 1])
-    statistic = discriminator.minibatch_statistic(images)  # four images are one group
-    alone = [discriminator.score_with_statistic(image[None], statistic)[0] for image in images]
+    statistic = discriminator.statistic_of(discriminator.trunk(images))  # four images are one group
+    alone = [discriminator.score_of(discriminator.trunk(image[None]), statistic)[0] for image in images]
     np.testing.assert_allclose(alone, discriminator(images), rtol=1e-5, atol=1e-6)
