@@ -10,17 +10,22 @@ Two layouts are known, told apart by whether there is a folder `train`:
 and a flat folder of normal images. Source of the first: Bergmann et al. 2019, "MVTec AD".
 """
 
-import dataclasses
-import hashlib
 import posixpath
 from collections.abc import Iterator
 
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
+from proganomaly.components.image_example_gen.listing import (
+    BY_HASH,
+    CALIBRATION,
+    TEST,
+    TRAIN,
+    ImageFile,
+    ImageListing,
+)
+from proganomaly.components.records.image_example import ANOMALOUS, GOOD
 
-TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
 _MASKS = "ground_truth"
 # Files that stand beside images without being meant as such. Anything else counts as an image, so that a
 # broken or unknown one is quarantined with its reason and never dropped in silence.
@@ -40,46 +45,6 @@ _SIDE_FILES = (
 )
 
 
-@dataclasses.dataclass(frozen=True)
-class ImageFile:
-    """One file that should be an image; paths are relative to the folder's root.
-
-    Attributes:
-        path: Where it is.
-        split: "train", "calibration" or "test".
-        label: 0 normal, 1 anomalous.
-        defect_type: "good" or the kind of defect.
-        mask: Where its mask is, None without.
-    """
-
-    path: str
-    split: str
-    label: int = NORMAL
-    defect_type: str = GOOD
-    mask: str | None = None
-
-
-@dataclasses.dataclass(frozen=True)
-class ImageListing:
-    """All files of an image folder that should be images.
-
-    Attributes:
-        root: The folder.
-        images: In the order of their paths.
-        has_calibration: Whether the folder brings its own calibration images.
-        unused_masks: Masks that belong to no image, relative to the root.
-    """
-
-    root: str
-    images: tuple[ImageFile, ...]
-    has_calibration: bool
-    unused_masks: tuple[str, ...] = ()
-
-    def count(self, split: str) -> int:
-        """Returns the number of files listed for a split."""
-        return sum(image.split == split for image in self.images)
-
-
 def list_images(root: str) -> ImageListing:
     """Lists an image folder without opening a single image.
 
@@ -95,31 +60,19 @@ def list_images(root: str) -> ImageListing:
         raise UserError(f"the image folder {root} {state}")
     if tf.io.gfile.isdir(f"{root}/{TRAIN}"):
         return _list_by_kind(root)
-    images = [ImageFile(path, TRAIN) for path in _files(root, "", nested=False)]
+    images = [ImageFile(path) for path in _files(root, "", nested=False)]
     if not images:
         raise UserError(
             f"the image folder {root} has neither images nor a folder {TRAIN}/{GOOD} with normal images"
         )
-    return ImageListing(root, tuple(images), has_calibration=False)
-
-
-def fingerprint(listing: ImageListing) -> str:
-    """Returns a digest that changes when an image or mask is added, removed, moved or written anew.
-
-    It covers names, sizes and times of change, not contents, so that large folders cost one look per file.
-    """
-    masks = [image.mask for image in listing.images if image.mask]
-    digest = hashlib.sha256()
-    for path in sorted([image.path for image in listing.images] + masks + list(listing.unused_masks)):
-        about = tf.io.gfile.stat(f"{listing.root}/{path}")
-        digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode())
-    return digest.hexdigest()
+    return ImageListing(root, "flat", tuple(images))
 
 
 def _list_by_kind(root: str) -> ImageListing:
     """Lists the layout with a folder per split and kind."""
-    images = [ImageFile(path, TRAIN) for path in _normal_files(root, TRAIN)]
     has_calibration = tf.io.gfile.isdir(f"{root}/{CALIBRATION}")
+    split = TRAIN if has_calibration else BY_HASH
+    images = [ImageFile(path, split) for path in _normal_files(root, TRAIN)]
     if has_calibration:
         images += [ImageFile(path, CALIBRATION) for path in _normal_files(root, CALIBRATION)]
     masks = {path for kind in _folders(f"{root}/{_MASKS}") for path in _files(root, f"{_MASKS}/{kind}")}
@@ -133,7 +86,8 @@ def _list_by_kind(root: str) -> ImageListing:
             unused_masks.discard(mask or "")
             images.append(ImageFile(path, TEST, ANOMALOUS, kind, mask))
     images.sort(key=lambda image: image.path)
-    return ImageListing(root, tuple(images), has_calibration, tuple(sorted(unused_masks)))
+    images += [ImageFile(path, TEST, problem="the mask of no image") for path in sorted(unused_masks)]
+    return ImageListing(root, "mvtec", tuple(images))
 
 
 def _normal_files(root: str, split: str) -> list[str]:

@@ -18,6 +18,7 @@ MASK = "mask"
 BRIGHTNESS = "brightness"
 CONTRAST = "contrast"
 SHARPNESS = "sharpness"
+SPAN = "span"
 
 NORMAL, ANOMALOUS, UNKNOWN = 0, 1, -1
 GOOD = "good"
@@ -37,6 +38,7 @@ FEATURE_SPEC = {
     BRIGHTNESS: tf.io.FixedLenFeature([], tf.float32),
     CONTRAST: tf.io.FixedLenFeature([], tf.float32),
     SHARPNESS: tf.io.FixedLenFeature([], tf.float32),
+    SPAN: tf.io.FixedLenFeature([], tf.int64, default_value=0),
 }
 
 
@@ -45,9 +47,9 @@ class ImageRecord:
     """One image.
 
     Attributes:
-        image: The encoded file.
+        image: The encoded image: the file itself, or a PNG of it where no served model could decode the file.
         filename: Path relative to the folder (or span) that it came from.
-        format: "png", "jpeg", "bmp" or "gif".
+        format: Format of the file: "png", "jpeg", "bmp", "gif", "tiff" or "webp".
         height: Height in pixels.
         width: Width in pixels.
         channels: Channels in the file: 1 to 4.
@@ -57,6 +59,7 @@ class ImageRecord:
         label: 0 normal, 1 anomalous, None unknown.
         defect_type: "good" for a normal image, the kind of defect for an anomalous one, "" unknown.
         mask: Encoded image of the image's size, not black where defective; None without.
+        span: The batch that it came with; see `image_example_gen.spans`.
     """
 
     image: bytes
@@ -71,11 +74,12 @@ class ImageRecord:
     label: int | None = None
     defect_type: str = ""
     mask: bytes | None = None
+    span: int = 0
 
 
 _TEXTS = (FILENAME, FORMAT, DEFECT_TYPE)
 _BYTES = (IMAGE, MASK)
-_INTEGERS = (HEIGHT, WIDTH, CHANNELS, LABEL)
+_INTEGERS = (HEIGHT, WIDTH, CHANNELS, LABEL, SPAN)
 
 
 def encode_image_example(record: ImageRecord) -> bytes:
@@ -116,10 +120,11 @@ def decode_image_example(serialized: bytes) -> ImageRecord:
 
 
 def read_image_examples(split_uri: str) -> Iterator[ImageRecord]:
-    """Reads a split as ExampleGen writes it: every file in the folder is a gzip TFRecord.
+    """Reads a split as an ExampleGen writes it: every file in the folder is a TFRecord, gzipped if named `.gz`.
 
     Files are read in the order of their names, so the order of the images is stable.
     """
-    files = sorted(tf.io.gfile.glob(f"{split_uri.rstrip('/')}/*"))
-    for serialized in tf.data.TFRecordDataset(files, compression_type="GZIP").as_numpy_iterator():
-        yield decode_image_example(serialized)
+    for path in sorted(tf.io.gfile.glob(f"{split_uri.rstrip('/')}/*")):
+        compression = "GZIP" if path.endswith(".gz") else ""
+        for serialized in tf.data.TFRecordDataset(path, compression).as_numpy_iterator():
+            yield decode_image_example(serialized)

@@ -1,0 +1,75 @@
+"""What a folder of images is said to hold, before a single one is opened."""
+
+import dataclasses
+import hashlib
+
+import tensorflow as tf
+
+from proganomaly.components.records.image_example import GOOD, NORMAL
+
+TRAIN, CALIBRATION, TEST = "train", "calibration", "test"
+SPLITS = (TRAIN, CALIBRATION, TEST)
+BY_HASH = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageFile:
+    """One file that should be an image, or hold images; paths are relative to the folder's root.
+
+    Attributes:
+        path: Where it is; for an image inside of another file, that file's path, "#" and a number.
+        split: "train", "calibration", "test", or "" where a stable hash decides; see `assignment`.
+        label: 0 normal, 1 anomalous, None unknown.
+        defect_type: "good" or the kind of defect; "" unknown.
+        mask: Where its mask is, None without.
+        group: Images of one group share a split; "" where an image is its own group.
+        problem: Why it cannot be used, as far as that shows without opening it; "" if nothing is known
+            against it.
+    """
+
+    path: str
+    split: str = BY_HASH
+    label: int | None = NORMAL
+    defect_type: str = GOOD
+    mask: str | None = None
+    group: str = ""
+    problem: str = ""
+
+
+@dataclasses.dataclass(frozen=True)
+class ImageListing:
+    """All files of an image folder that should be images or hold some.
+
+    Attributes:
+        root: The folder.
+        layout: Name of its layout, one of `settings.LAYOUTS` but "auto".
+        files: In the order of their paths.
+        passed_over: Number of files that are not meant as images, such as texts and hidden files.
+    """
+
+    root: str
+    layout: str
+    files: tuple[ImageFile, ...]
+    passed_over: int = 0
+
+    def count(self, split: str) -> int:
+        """Returns the number of files listed for a split."""
+        return sum(file.split == split for file in self.files)
+
+
+def fingerprint(listing: ImageListing) -> str:
+    """Returns a digest that changes when a file is added, removed, moved, written anew or said to be another.
+
+    It covers names, sizes, times of change and what the layout says of a file (label, split, mask, group),
+    not contents, so that large folders cost one look per file.
+    """
+    digest = hashlib.sha256(listing.layout.encode())
+    for file in listing.files:
+        digest.update(repr(dataclasses.astuple(file)).encode())
+        for path in filter(None, (file.path.partition("#")[0], file.mask)):
+            try:
+                about = tf.io.gfile.stat(f"{listing.root}/{path}")
+            except tf.errors.OpError:
+                continue  # gone since, or a link to nowhere: that is told when it is read
+            digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode("utf-8", "surrogateescape"))
+    return digest.hexdigest()
