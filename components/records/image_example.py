@@ -120,7 +120,7 @@ def decode_image_example(serialized: bytes) -> ImageRecord:
 
 
 def read_image_examples(split_uri: str) -> Iterator[ImageRecord]:
-    """Reads a split as an ExampleGen writes it: every file in the folder is a TFRecord, gzipped if named `.gz`.
+    """Reads a split as an ExampleGen writes it: all files are TFRecords, gzipped if named `.gz`.
 
     Files are read in the order of their names, so the order of the images is stable.
     """

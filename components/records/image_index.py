@@ -1,4 +1,4 @@
-"""What is known of every image without its pixels, one line of JSON each: for splits, drift and the report."""
+"""What is known of every image without its pixels, one JSON line each: for splits, drift and the report."""
 
 import dataclasses
 import json
