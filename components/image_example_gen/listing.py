@@ -37,6 +37,21 @@ class ImageFile:
 
 
 @dataclasses.dataclass(frozen=True)
+class FileContent:
+    """A file of a listing, with its bytes where they are at hand already.
+
+    Attributes:
+        file: What is known of it.
+        image: The encoded image; None where it is to be read from `file.path`.
+        mask: The encoded mask; None where it is to be read from `file.mask`, or where there is none.
+    """
+
+    file: ImageFile
+    image: bytes | None = None
+    mask: bytes | None = None
+
+
+@dataclasses.dataclass(frozen=True)
 class ImageListing:
     """All files of an image folder that should be images or hold some.
 
