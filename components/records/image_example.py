@@ -6,6 +6,9 @@ from typing import Any
 
 import tensorflow as tf
 
+from proganomaly.components.errors import UserError
+from proganomaly.components.records.tfrecord_file import read_tfrecords
+
 IMAGE = "image"
 FILENAME = "filename"
 FORMAT = "format"
@@ -105,14 +108,20 @@ def decode_image_example(serialized: bytes) -> ImageRecord:
     """Parses one serialised Example without a graph.
 
     Raises:
-        ValueError: it lacks something that every image has.
+        ValueError: it is no tf.Example, lacks something that every image has, or has something of another
+            type.
     """
-    features = tf.train.Example.FromString(serialized).features.feature
+    try:
+        features = tf.train.Example.FromString(serialized).features.feature
+    except Exception as error:  # protobuf's DecodeError has no public home that all versions share
+        raise ValueError("this is no tf.Example") from error
     values: dict[str, Any] = {}
     for field in dataclasses.fields(ImageRecord):
         kind = features[field.name].WhichOneof("kind") if field.name in features else None
         stored = getattr(features[field.name], kind).value if kind else []
         if len(stored) > 0:
+            if kind != _kind(field.name):
+                raise ValueError(f"the feature {field.name} must be a {_kind(field.name)}; it is a {kind}")
             values[field.name] = stored[0].decode("utf-8") if field.name in _TEXTS else stored[0]
         elif field.default is dataclasses.MISSING:
             raise ValueError(f"this tf.Example is no image: the feature {field.name} is missing")
@@ -120,11 +129,23 @@ def decode_image_example(serialized: bytes) -> ImageRecord:
 
 
 def read_image_examples(split_uri: str) -> Iterator[ImageRecord]:
-    """Reads a split as an ExampleGen writes it: all files are TFRecords, gzipped if named `.gz`.
+    """Reads a split as an ExampleGen writes it: all files are TFRecords, plain or gzipped.
 
     Files are read in the order of their names, so the order of the images is stable.
+
+    Raises:
+        UserError: a file cannot be read to its end, or a record is no image.
     """
     for path in sorted(tf.io.gfile.glob(f"{split_uri.rstrip('/')}/*")):
-        compression = "GZIP" if path.endswith(".gz") else ""
-        for serialized in tf.data.TFRecordDataset(path, compression).as_numpy_iterator():
-            yield decode_image_example(serialized)
+        for number, serialized in enumerate(read_tfrecords(path)):
+            try:
+                yield decode_image_example(serialized)
+            except ValueError as error:
+                raise UserError(f"{path}: record {number}: {error}") from error
+
+
+def _kind(name: str) -> str:
+    """Returns the kind of value that a feature has, as protobuf names it."""
+    if name in (*_TEXTS, *_BYTES):
+        return "bytes_list"
+    return "int64_list" if name in _INTEGERS else "float_list"

@@ -7,7 +7,6 @@ raw uint8 pixels in that order). Data sets made elsewhere train here, and ours t
 
 import hashlib
 import re
-import struct
 from collections.abc import Iterator, Sequence
 
 import numpy as np
@@ -15,15 +14,13 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import RESOLUTIONS
+from proganomaly.components.records.tfrecord_file import FRAME_BYTES, read_tfrecords
 
 _RECORD_SPEC = {
     "shape": tf.io.FixedLenFeature([3], tf.int64),
     "data": tf.io.FixedLenFeature([], tf.string),
 }
-# A TFRecord is: length (uint64), its checksum (uint32), the content, the content's checksum (uint32).
 _LENGTH_BYTES = 8
-_FRAME_BYTES = _LENGTH_BYTES + 4 + 4
-_UNREADABLE = "{path} is damaged, truncated or no uncompressed TFRecord file"
 _LEVEL_FOLDER = re.compile(r"r(?P<level>\d\d)")
 # Where the prefix is guessed, it ends with a separator, so that `car05-rxx.labels` is no level.
 _LEVEL_FILE = r"(?P<prefix>{prefix})r(?P<level>\d\d)(?P<suffix>(?!\d).*)"
@@ -85,6 +82,8 @@ def read_shape(serialized: bytes) -> tuple[int, int, int]:
     """
     shape, data = _shape_and_data(serialized)
     channels, height, width = shape
+    if min(shape) < 1:
+        raise UserError(f"a pyramid record's shape must be positive; received {shape}")
     if len(data) != channels * height * width:
         raise UserError(
             f"a pyramid record of shape {shape} must hold {channels * height * width} bytes of data; "
@@ -97,12 +96,9 @@ def read_records(path: str) -> Iterator[bytes]:
     """Yields the serialised records of one uncompressed TFRecord file.
 
     Raises:
-        UserError: the file cannot be read to its end.
+        DamagedRecords: the file cannot be read to its end.
     """
-    try:
-        yield from tf.data.TFRecordDataset(path).as_numpy_iterator()
-    except (tf.errors.DataLossError, tf.errors.OutOfRangeError) as error:
-        raise UserError(_UNREADABLE.format(path=path)) from error
+    return read_tfrecords(path, allow_gzip=False)
 
 
 def check_records(paths: Sequence[str], resolution: int, channels: int) -> None:
@@ -135,10 +131,8 @@ def count_records(path: str) -> int:
     size = tf.io.gfile.stat(path).length
     if size == 0:
         return 0
-    if size < _FRAME_BYTES:  # TensorFlow takes such a rest for the end of the file
-        raise UserError(_UNREADABLE.format(path=path))
     with tf.io.gfile.GFile(path, "rb") as file:
-        frame = struct.unpack("<Q", file.read(_LENGTH_BYTES))[0] + _FRAME_BYTES
+        frame = int.from_bytes(file.read(_LENGTH_BYTES), "little") + FRAME_BYTES
     if size % frame == 0:
         return size // frame
     return sum(1 for _ in read_records(path))

@@ -5,6 +5,7 @@ import dataclasses
 import pytest
 import tensorflow as tf
 
+from proganomaly.components.errors import UserError
 from proganomaly.components.records import image_example
 from proganomaly.components.records.image_example import ImageRecord
 
@@ -62,3 +63,24 @@ def test_reading_a_split_in_the_order_of_its_files(tmp_path):
 
 def test_an_empty_split_has_no_images(tmp_path):
     assert list(image_example.read_image_examples(str(tmp_path))) == []
+
+
+@pytest.mark.parametrize("name, kind", [("image", "int64"), ("height", "bytes"), ("brightness", "int64")])
+def test_a_feature_of_another_kind_is_named(name, kind):
+    example = tf.train.Example.FromString(image_example.encode_image_example(PLAIN))
+    example.features.feature[name].Clear()
+    getattr(example.features.feature[name], f"{kind}_list").value.append(b"7" if kind == "bytes" else 7)
+    with pytest.raises(ValueError, match=f"the feature {name} must be a .*; it is a {kind}_list"):
+        image_example.decode_image_example(example.SerializeToString())
+
+
+def test_damage_is_named_by_file_and_record(tmp_path):
+    with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
+        writer.write(image_example.encode_image_example(PLAIN))
+        writer.write(b"\xff\xff")
+    with pytest.raises(UserError, match=r"a\.tfrecord: record 1: this is no tf\.Example"):
+        list(image_example.read_image_examples(str(tmp_path)))
+    content = (tmp_path / "a.tfrecord").read_bytes()
+    (tmp_path / "a.tfrecord").write_bytes(content[:40])
+    with pytest.raises(UserError, match=r"a\.tfrecord is damaged, truncated or no TFRecord file: record 0"):
+        list(image_example.read_image_examples(str(tmp_path)))

@@ -168,7 +168,7 @@ def test_file_of_another_kind_is_named(tmp_path):
     folder = _original_folder(tmp_path)
     (tmp_path / "brick-r04.tfrecords").write_bytes(b"no records at all, but a text of some length")
     with pytest.raises(
-        UserError, match=r"brick-r04\.tfrecords is damaged, truncated or no uncompressed TFRecord file"
+        UserError, match=r"brick-r04\.tfrecords is damaged, truncated or no TFRecord file: record 0"
     ):
         pyramid_record.find_levels(folder)
 
@@ -192,3 +192,10 @@ def test_fingerprint_sees_content_not_order(tmp_path):
     )
     assert one == two
     assert len({one, three, four}) == 3
+
+
+def test_a_negative_shape_is_refused_though_its_product_fits():
+    example = tf.train.Example.FromString(_original_record(_image(4, 1)))
+    example.features.feature["shape"].int64_list.value[:] = [1, -4, -4]
+    with pytest.raises(UserError, match=r"shape must be positive; received \(1, -4, -4\)"):
+        pyramid_record.read_shape(example.SerializeToString())
