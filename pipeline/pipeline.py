@@ -28,7 +28,13 @@ def create_pipeline(config: Config, provenance: Provenance) -> pipeline.Pipeline
         config: The resolved settings.
         provenance: What to record with the model, and the served model to compare with.
     """
-    examples = ImageExampleGen(config.data, config.ingest, code_version("image_example_gen"))
+    examples = ImageExampleGen(
+        config.data,
+        config.ingest,
+        config.image.reading,
+        store=os.path.join(config.output, "ingested") if "{" in config.data else "",
+        code_version=code_version("image_example_gen"),
+    )
     statistics = StatisticsGen(
         examples=examples.outputs["examples"],
         # Encoded images and masks have no statistics worth the time.

@@ -7,8 +7,7 @@ import os
 
 import tensorflow as tf
 
-from proganomaly.components.image_example_gen.layouts import fingerprint, list_images
-from proganomaly.components.image_example_gen.spans import resolve_span
+from proganomaly.components.image_example_gen.spans import resolve_window, window_fingerprint
 from proganomaly.components.settings import to_json
 from proganomaly.pipeline.code_version import code_version
 from proganomaly.pipeline.config import Config
@@ -66,10 +65,8 @@ def plan_provenance(config: Config) -> Provenance:
 
 def _run_fingerprint(config: Config) -> str:
     """Hashes what makes the model; how it is measured may change without making it another one."""
-    root, span = resolve_span(config.data)
     parts = [
-        fingerprint(list_images(root)),
-        str(span),
+        window_fingerprint(resolve_window(config.data, config.ingest.window), config.ingest),
         *(to_json(part) for part in (config.image, config.ingest, config.pyramid, config.trainer)),
         *(code_version(name) for name in ("image_example_gen", "pyramid", "trainer")),
     ]

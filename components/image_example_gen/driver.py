@@ -1,4 +1,8 @@
-"""Makes the state of the image folder a part of the cache's key."""
+"""Makes the state of the image folders a part of the cache's key."""
+
+import dataclasses
+import json
+from collections.abc import Sequence
 
 from google.protobuf import message
 from tfx.components.example_gen import utils
@@ -7,14 +11,15 @@ from tfx.orchestration import data_types_utils, metadata
 from tfx.orchestration.portable import base_driver, data_types
 from tfx.proto.orchestration import driver_output_pb2
 
-from proganomaly.components.image_example_gen.layouts import fingerprint, list_images
-from proganomaly.components.image_example_gen.spans import resolve_span
+from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
+from proganomaly.components.image_example_gen.spans import Span, resolve_window, window_fingerprint
+from proganomaly.components.settings import from_json
 
-RESOLVED_ROOT = "resolved_root"
+RESOLVED_WINDOW = "resolved_window"
 
 
 class Driver(component_base_driver.BaseDriver, base_driver.BaseDriver):
-    """Runs before the cache is asked: a new image, mask or span runs the step, an unchanged folder does not.
+    """Runs before the cache is asked: a new image, mask or span runs the step, unchanged folders do not.
 
     TFX's own driver for files looks at patterns of input files, and so at images or masks but not at both.
 
@@ -26,25 +31,37 @@ class Driver(component_base_driver.BaseDriver, base_driver.BaseDriver):
         base_driver.BaseDriver.__init__(self, metadata_handle)
 
     def run(self, execution_info: data_types.ExecutionInfo) -> message.Message:
-        """Resolves the span and takes the folder's fingerprint.
+        """Resolves the spans and takes their fingerprint.
 
         Args:
-            execution_info: With the property `input_base`.
+            execution_info: With the properties `input_base` and `settings`.
 
         Returns:
-            A DriverOutput with the properties `resolved_root`, `span` and `input_fingerprint`, for the
+            A DriverOutput with the properties `resolved_window`, `span` and `input_fingerprint`, for the
             executor and for the key.
 
         Raises:
-            UserError: the folder is missing, or without the images that it must have.
+            UserError: a folder is missing, or without the images that it must have.
         """
-        root, span = resolve_span(execution_info.exec_properties["input_base"])
+        properties = execution_info.exec_properties
+        settings = from_json(ImageExampleGenSettings, properties["settings"])
+        window = resolve_window(properties["input_base"], settings.window)
         found = {
-            RESOLVED_ROOT: root,
-            utils.SPAN_PROPERTY_NAME: span,
-            utils.FINGERPRINT_PROPERTY_NAME: fingerprint(list_images(root)),
+            RESOLVED_WINDOW: window_to_text(window),
+            utils.SPAN_PROPERTY_NAME: window[-1].number,
+            utils.FINGERPRINT_PROPERTY_NAME: window_fingerprint(window, settings),
         }
         result = driver_output_pb2.DriverOutput()  # type: ignore[attr-defined]
-        for name, value in (execution_info.exec_properties | found).items():
+        for name, value in (properties | found).items():
             data_types_utils.set_metadata_value(result.exec_properties[name], value)
         return result
+
+
+def window_to_text(window: Sequence[Span]) -> str:
+    """Returns spans as JSON, for an execution property."""
+    return json.dumps([dataclasses.astuple(span) for span in window])
+
+
+def window_from_text(text: str) -> tuple[Span, ...]:
+    """Returns the spans that `window_to_text` wrote."""
+    return tuple(Span(*values) for values in json.loads(text))

@@ -1,40 +1,35 @@
-"""Turns an image folder into splits of tf.Examples, and says of every file what became of it."""
+"""Turns image folders into splits of tf.Examples, and says of every file what became of it."""
 
 import collections
 import json
-from collections.abc import Iterator
+import uuid
+from collections.abc import Sequence
 from typing import Any
 
 import apache_beam as beam
 import tensorflow as tf
-from absl import logging
-from tfx.components.example_gen import utils, write_split
+from tfx.components.example_gen import utils
 from tfx.dsl.components.base import base_beam_executor
 from tfx.types import artifact, artifact_utils
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.files import write_atomic
-from proganomaly.components.image_example_gen import driver, inspection
-from proganomaly.components.image_example_gen.layouts import (
-    CALIBRATION,
-    TEST,
-    TRAIN,
-    ImageFile,
-    ImageListing,
-    list_images,
-)
-from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
-from proganomaly.components.image_example_gen.spans import resolve_span
-from proganomaly.components.records.image_example import encode_image_example
+from proganomaly.components.image_example_gen import driver, inspected, routing, store
+from proganomaly.components.image_example_gen.assignment import Assignment, assign
+from proganomaly.components.image_example_gen.inspected import InspectedSpan, Quarantined
+from proganomaly.components.image_example_gen.layouts import list_images
+from proganomaly.components.image_example_gen.listing import CALIBRATION, SPLITS, TRAIN
+from proganomaly.components.image_example_gen.settings import CONTAINERS, ImageExampleGenSettings
+from proganomaly.components.image_example_gen.spans import resolve_window
+from proganomaly.components.images.spec import Reading
+from proganomaly.components.records.image_index import PREVIOUS_INDEX_FILE, write_index
 from proganomaly.components.settings import from_json
 
-QUARANTINE_FILE = "quarantine.jsonl"
 IMAGES_FOUND = "images_found"
 IMAGES_INGESTED = "images_ingested"
 IMAGES_QUARANTINED = "images_quarantined"
-_SPLITS = (TRAIN, CALIBRATION, TEST)
-_QUARANTINED = "quarantined"
-_COUNTS_FILE = "counts.json"
+FILES_PASSED_OVER = "files_passed_over"
+DUPLICATE = "duplicate"
 _EXAMPLES_IN_MESSAGE = 3
 
 
@@ -47,151 +42,148 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         output_dict: dict[str, list[artifact.Artifact]],
         exec_properties: dict[str, Any],
     ) -> None:
-        """Inspects every file of the folder and writes what can be used.
+        """Inspects every file that is new, and writes what can be used into splits.
 
         Args:
             input_dict: Empty.
             output_dict: `examples`; see the component.
-            exec_properties: `input_base`, `settings` as JSON; what the driver has resolved, where one ran.
+            exec_properties: `input_base`, `store`, `code_version`, `settings` and `reading` as JSON; what the
+                driver has resolved, where one ran.
 
         Raises:
-            UserError: the folder is not as it must be, too many files cannot be used, or the train or
+            UserError: a folder is not as it must be, too many files cannot be used, or the train or
                 calibration split is empty.
         """
         settings = from_json(ImageExampleGenSettings, exec_properties["settings"])
-        root, span = _resolved_root(exec_properties)
-        listing = list_images(root)
+        reading = from_json(Reading, exec_properties["reading"])
         examples = artifact_utils.get_single_instance(output_dict["examples"])
-        with self._make_beam_pipeline() as pipeline:
-            _build(pipeline, listing, settings, examples.uri)
-        counts = _read_counts(f"{examples.uri}/{_COUNTS_FILE}")
-        _check(listing, counts, settings, f"{examples.uri}/{QUARANTINE_FILE}")
-        _describe(examples, counts, span)
-
-
-def _resolved_root(exec_properties: dict[str, Any]) -> tuple[str, int]:
-    """Returns the folder and its span as the driver found them, or finds them where no driver runs.
-
-    Kubeflow Pipelines runs none. Where one ran its word counts: a span that arrived since is not the one
-    that the cache was asked for.
-    """
-    root = exec_properties.get(driver.RESOLVED_ROOT)
-    if root is None:
-        return resolve_span(exec_properties["input_base"])
-    return root, exec_properties[utils.SPAN_PROPERTY_NAME]
-
-
-def _build(
-    pipeline: beam.Pipeline, listing: ImageListing, settings: ImageExampleGenSettings, uri: str
-) -> None:
-    """Builds the whole Beam pipeline: splits, quarantine and counts."""
-    inspected = (
-        pipeline
-        | "Files" >> beam.Create(listing.images)
-        | "Spread" >> beam.Reshuffle()
-        | "Inspect"
-        >> beam.ParDo(InspectImage(listing.root, listing.has_calibration, settings)).with_outputs(
-            *_SPLITS, _QUARANTINED
+        # Kubeflow Pipelines runs no driver. Where one ran its word counts: a span that arrived since is not
+        # the one that the cache was asked for.
+        found = exec_properties.get(driver.RESOLVED_WINDOW)
+        window = (
+            driver.window_from_text(found)
+            if found is not None
+            else resolve_window(exec_properties["input_base"], settings.window)
         )
-    )
-    splits = _SPLITS if listing.count(TEST) else (TRAIN, CALIBRATION)
-    for split in splits:
-        folder = f"{uri}/Split-{split}"
-        _ = inspected[split] | f"Write[{split}]" >> write_split.WriteSplit(folder, None)
-    _ = (
-        inspected[_QUARANTINED]
-        | "QuarantineList" >> beam.combiners.ToList()
-        | "WriteQuarantine" >> beam.Map(_write_quarantine, f"{uri}/{QUARANTINE_FILE}")
-    )
-    _ = (
-        [inspected[name] | f"Name[{name}]" >> beam.Map(_constant, name) for name in (*splits, _QUARANTINED)]
-        | beam.Flatten()
-        | beam.combiners.Count.PerElement()
-        | beam.combiners.ToDict()
-        | "WriteCounts" >> beam.Map(_write_counts, f"{uri}/{_COUNTS_FILE}")
-    )
+        passing = f"{examples.uri}/.inspected"
+        spans = store.Store(exec_properties["store"] or passing)
+        passed_over = 0
+        done = []
+        for span in window:
+            listing = list_images(span.root, settings)
+            passed_over += listing.passed_over
+            target = spans.place_of(span, listing, settings, reading, exec_properties["code_version"])
+            if not target.is_done:
+                target = spans.begin(target)
+                with self._make_beam_pipeline() as pipeline:
+                    inspected.inspect_span(pipeline, target, listing, settings, reading)
+                inspected.finish_span(target)
+            done.append(target)
+            _check_span(target, None if listing.layout in CONTAINERS else len(listing.files))
+
+        quarantined = [entry for target in done for entry in target.quarantine()]
+        inspected.write_quarantine(examples.uri, quarantined)
+        assignment = assign((entry for target in done for entry in target.index()), settings)
+        path = f"{examples.uri}/quarantine.jsonl"
+        _check(exec_properties["input_base"], assignment, quarantined, settings, path)
+        inspected.write_quarantine(examples.uri, quarantined + _duplicates(assignment))
+        for note in assignment.notes:
+            print(f"warning: ingest: {note}", flush=True)
+        write_index(examples.uri, assignment.entries)
+        previous = spans.previous_entries(window)
+        if previous:
+            write_index(examples.uri, previous, PREVIOUS_INDEX_FILE)
+        counts = self._route(done, examples.uri, reading)
+        if counts.total() != len(assignment.entries):
+            raise RuntimeError(f"{len(assignment.entries)} images were to be written; {dict(counts)} were")
+        if exec_properties["store"]:
+            spans.prune(window, done, keep_images=settings.window > 1)
+        else:
+            tf.io.gfile.rmtree(passing)
+        _describe(examples, counts, len(quarantined), len(assignment.duplicates), passed_over)
+        examples.set_int_custom_property(utils.SPAN_PROPERTY_NAME, window[-1].number)
+
+    def _route(self, done: Sequence[InspectedSpan], uri: str, reading: Reading) -> collections.Counter[str]:
+        """Writes the images of the spans into their splits; returns the number of images by split."""
+        counts_file = f"{uri}/counts-{uuid.uuid4().hex}.json"
+        with self._make_beam_pipeline() as pipeline:
+            _ = (
+                pipeline
+                | "Shards" >> beam.Create([shard for target in done for shard in target.shards()])
+                | "SpreadShards" >> beam.Reshuffle()
+                | "Route" >> beam.ParDo(routing.RouteShard(uri, bool(reading.tile_size)))
+                | "Count" >> beam.CombinePerKey(sum)
+                | "Counts" >> beam.combiners.ToDict()
+                | "WriteCounts" >> beam.Map(_write_json, counts_file)
+            )
+        with tf.io.gfile.GFile(counts_file) as file:
+            counts = collections.Counter(json.load(file))
+        tf.io.gfile.remove(counts_file)
+        return counts
 
 
-class InspectImage(beam.DoFn):
-    """Sends a file's Example to its split, or the reason against it to the quarantine."""
-
-    def __init__(self, root: str, has_calibration: bool, settings: ImageExampleGenSettings):
-        self._root = root
-        self._calibration_share = 0.0 if has_calibration else settings.calibration_share
-        self._max_pixels = settings.max_pixels
-
-    def process(self, file: ImageFile) -> Iterator[beam.pvalue.TaggedOutput]:
-        """Inspects one file."""
-        try:
-            record, pixels = inspection.inspect(self._root, file, self._max_pixels)
-        except inspection.Rejected as rejected:
-            entry = {"path": file.path, "stage": rejected.stage, "reason": rejected.reason}
-            yield beam.pvalue.TaggedOutput(_QUARANTINED, entry)
-            return
-        split = inspection.choose_split(file, pixels, self._calibration_share)
-        yield beam.pvalue.TaggedOutput(split, encode_image_example(record))
+def _write_json(content: Any, path: str) -> None:
+    write_atomic(path, json.dumps(content))
 
 
-def _constant(_: Any, name: str) -> str:
-    return name
-
-
-def _write_quarantine(entries: list[dict[str, str]], path: str) -> None:
-    lines = [json.dumps(entry, ensure_ascii=False) for entry in sorted(entries, key=lambda e: e["path"])]
-    write_atomic(path, "".join(f"{line}\n" for line in lines))
-
-
-def _write_counts(counts: dict[str, int], path: str) -> None:
-    write_atomic(path, json.dumps(counts))
-
-
-def _read_counts(path: str) -> collections.Counter[str]:
-    """Reads how many files went where, and removes the note."""
-    with tf.io.gfile.GFile(path) as file:
-        counts = collections.Counter(json.loads(file.read()))
-    tf.io.gfile.remove(path)
-    return counts
+def _check_span(target: InspectedSpan, files: int | None) -> None:
+    """Makes sure that no file of a span got lost: found = ingested + quarantined."""
+    if files is None:
+        return
+    used, rejected = sum(1 for _ in target.index()), len(target.quarantine())
+    if files != used + rejected:
+        raise RuntimeError(
+            f"{files} files found in {target.span.root}, but {used} ingested and {rejected} quarantined"
+        )
 
 
 def _check(
-    listing: ImageListing, counts: collections.Counter[str], settings: ImageExampleGenSettings, path: str
+    root: str,
+    assignment: Assignment,
+    quarantined: Sequence[Quarantined],
+    settings: ImageExampleGenSettings,
+    path: str,
 ) -> None:
-    """Makes sure that no file got lost and that what is left can be trained on."""
-    found, quarantined = len(listing.images), counts[_QUARANTINED]
-    if found != counts.total():
-        raise RuntimeError(f"{found} files found but {counts.total()} accounted for: {dict(counts)}")
-    for mask in listing.unused_masks:
-        logging.warning("%s/%s is the mask of no image", listing.root, mask)
-    if quarantined > settings.max_quarantined_fraction * found:
+    """Makes sure that what is left can be trained on."""
+    found = len(assignment.entries) + len(assignment.duplicates) + len(quarantined)
+    if len(quarantined) > settings.max_quarantined_fraction * found:
+        first = [f"{entry['path']} ({entry['reason']})" for entry in quarantined[:_EXAMPLES_IN_MESSAGE]]
+        more = ", ..." if len(quarantined) > _EXAMPLES_IN_MESSAGE else ""
         raise UserError(
-            f"{quarantined} of {found} images in {listing.root} cannot be used, more than "
-            f"max_quarantined_fraction ({settings.max_quarantined_fraction}): {_first_reasons(path)}"
+            f"{len(quarantined)} of {found} images in {root} cannot be used, more than "
+            f"ingest.max_quarantined_fraction ({settings.max_quarantined_fraction}): {', '.join(first)}{more}; "
+            f"all of them are in {path}"
         )
+    counts = collections.Counter(entry.split for entry in assignment.entries)
     if not counts[TRAIN]:
-        raise UserError(f"no image of {listing.root} is left to train on: {dict(counts)}")
-    if not counts[CALIBRATION] and listing.has_calibration:
-        raise UserError(f"no image of {listing.root}/{CALIBRATION} can be used")
+        raise UserError(
+            f"no image of {root} is left to train on: {dict(counts)}, {len(quarantined)} quarantined"
+        )
     if not counts[CALIBRATION]:
         raise UserError(
-            f"none of the {counts[TRAIN]} normal images of {listing.root} fell into the calibration split: "
-            f"add images or a folder {CALIBRATION}/good, or raise calibration_share "
-            f"({settings.calibration_share})"
+            f"no image of {root} is left for the calibration split: the {counts[TRAIN]} training images are "
+            "one group, or the calibration images cannot be used; add images, or a folder calibration/good"
         )
 
 
-def _first_reasons(path: str) -> str:
-    with tf.io.gfile.GFile(path) as file:
-        entries = [json.loads(line) for line in file.read().splitlines()]
-    reasons = [f"{entry['path']} ({entry['reason']})" for entry in entries[:_EXAMPLES_IN_MESSAGE]]
-    return ", ".join(reasons) + (", ..." if len(entries) > _EXAMPLES_IN_MESSAGE else "")
+def _duplicates(assignment: Assignment) -> list[Quarantined]:
+    return [
+        {"path": entry.path, "stage": DUPLICATE, "reason": f"the same pixels as {kept}"}
+        for entry, kept in assignment.duplicates
+    ]
 
 
-def _describe(examples: artifact.Artifact, counts: collections.Counter[str], span: int) -> None:
+def _describe(
+    examples: artifact.Artifact,
+    counts: collections.Counter[str],
+    quarantined: int,
+    duplicates: int,
+    passed_over: int,
+) -> None:
     """Writes down in the artifact what it holds."""
-    examples.split_names = artifact_utils.encode_split_names([split for split in _SPLITS if counts[split]])
+    examples.split_names = artifact_utils.encode_split_names([split for split in SPLITS if counts[split]])
     examples.set_string_custom_property(utils.PAYLOAD_FORMAT_PROPERTY_NAME, "FORMAT_TF_EXAMPLE")
-    examples.set_string_custom_property(utils.FILE_FORMAT_PROPERTY_NAME, "tfrecords_gzip")
-    examples.set_int_custom_property(utils.SPAN_PROPERTY_NAME, span)
-    examples.set_int_custom_property(IMAGES_FOUND, counts.total())
-    examples.set_int_custom_property(IMAGES_QUARANTINED, counts[_QUARANTINED])
-    examples.set_int_custom_property(IMAGES_INGESTED, counts.total() - counts[_QUARANTINED])
+    examples.set_int_custom_property(IMAGES_FOUND, counts.total() + quarantined + duplicates)
+    examples.set_int_custom_property(IMAGES_QUARANTINED, quarantined + duplicates)
+    examples.set_int_custom_property(IMAGES_INGESTED, counts.total())
+    examples.set_int_custom_property(FILES_PASSED_OVER, passed_over)

@@ -17,6 +17,8 @@ LAYOUTS = (
     "pyramid",
     "tfds",
 )
+# Layouts whose files hold many images each.
+CONTAINERS = ("tfrecords", "pyramid", "tfds")
 ON_DUPLICATES = ("quarantine", "keep")
 
 

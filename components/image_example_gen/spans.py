@@ -1,11 +1,17 @@
-"""Folders that arrive over time: `images/span-{SPAN}` or `images/{YYYY}-{MM}-{DD}`; the newest one counts."""
+"""Folders that arrive over time: `images/span-{SPAN}` or `images/{YYYY}-{MM}-{DD}`; the newest ones count."""
 
+import dataclasses
 import datetime
+import hashlib
 import re
+from collections.abc import Sequence
 
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.image_example_gen.layouts import list_images
+from proganomaly.components.image_example_gen.listing import fingerprint
+from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
 
 _EPOCH = datetime.date(1970, 1, 1)
 _FIELDS = {"SPAN": r"\d+", "YYYY": r"\d{4}", "MM": r"\d{2}", "DD": r"\d{2}"}
@@ -13,16 +19,36 @@ _DATE = ("YYYY", "MM", "DD")
 _PLACEHOLDER = re.compile(r"\{([^{}/]*)\}")
 
 
-def resolve_span(root_pattern: str) -> tuple[str, int]:
-    """Finds the newest folder of a pattern.
+@dataclasses.dataclass(frozen=True)
+class Span:
+    """One batch of images.
+
+    Attributes:
+        number: That of `{SPAN}`, for dates the days since 1970-01-01 (as TFX has it), 0 without placeholders.
+        root: Its folder.
+        name: What tells it from the others in paths: its folder below where the placeholders begin; "" without
+            placeholders.
+    """
+
+    number: int
+    root: str
+    name: str = ""
+
+    def path_of(self, path: str) -> str:
+        """Returns what a file of the span is called among those of all spans."""
+        return f"{self.name}/{path}" if self.name else path
+
+
+def resolve_window(root_pattern: str, window: int) -> tuple[Span, ...]:
+    """Finds the newest spans of a pattern; those without a single file do not count.
 
     Args:
         root_pattern: A path that may hold `{SPAN}` (a number) or `{YYYY}`, `{MM}` and `{DD}`, within one name
             or several.
+        window: Most spans to return.
 
     Returns:
-        The folder, and its span: the number, for dates the days since 1970-01-01 (as TFX has it), 0 for a
-        path without placeholders.
+        The spans, the newest last.
 
     Raises:
         UserError: a placeholder is unknown, missing or doubled, or no folder matches.
@@ -30,17 +56,41 @@ def resolve_span(root_pattern: str) -> tuple[str, int]:
     pattern = root_pattern.rstrip("/") or "/"
     fields = _PLACEHOLDER.findall(pattern)
     if not fields:
-        return pattern, 0
+        return (Span(0, pattern),)
     if fields != ["SPAN"] and sorted(fields) != sorted(_DATE):
         raise UserError(
             "an image folder may hold {SPAN} once, or {YYYY}, {MM} and {DD} once each; "
             f"received {root_pattern}"
         )
-    found = [(span, path) for path, values in _matches(pattern) if (span := _span(values)) is not None]
-    if not found:
-        raise UserError(f"no folder matches {root_pattern}")
-    span, path = max(found)
-    return path, span
+    fixed = pattern[: pattern.index("{")].rpartition("/")[0]
+    spans = sorted(
+        (number, path) for path, values in _matches(pattern) if (number := _span(values)) is not None
+    )
+    chosen: list[Span] = []
+    for number, path in reversed(spans):
+        if len(chosen) < window and _holds_files(path):
+            chosen.append(Span(number, path, path.removeprefix(fixed).lstrip("/")))
+    if not chosen:
+        state = (
+            f"the {len(spans)} folders of {root_pattern} are empty"
+            if spans
+            else f"no folder matches {root_pattern}"
+        )
+        raise UserError(state)
+    return tuple(reversed(chosen))
+
+
+def window_fingerprint(window: Sequence[Span], settings: ImageExampleGenSettings) -> str:
+    """Returns a digest that changes when a span comes or goes, or a file of one changes."""
+    digest = hashlib.sha256()
+    for span in window:
+        digest.update(f"{span.number}\0{fingerprint(list_images(span.root, settings))}\n".encode())
+    return digest.hexdigest()
+
+
+def _holds_files(folder: str) -> bool:
+    """Whether there is a file in a folder or below."""
+    return any(files for _, _, files in tf.io.gfile.walk(folder))
 
 
 def _matches(pattern: str) -> list[tuple[str, dict[str, str]]]:

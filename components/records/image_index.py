@@ -9,6 +9,8 @@ import tensorflow as tf
 from proganomaly.components.files import write_atomic
 
 INDEX_FILE = "index.jsonl"
+# Of earlier batches, to compare new ones with; their images are gone.
+PREVIOUS_INDEX_FILE = "previous_index.jsonl"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -50,15 +52,15 @@ class IndexEntry:
     thumbnail: str
 
 
-def write_index(folder: str, entries: Iterable[IndexEntry]) -> None:
-    """Writes `index.jsonl` into a folder, sorted by span and path, atomically."""
+def write_index(folder: str, entries: Iterable[IndexEntry], name: str = INDEX_FILE) -> None:
+    """Writes `index.jsonl`, or a file of another name, into a folder, sorted by span and path, atomically."""
     ordered = sorted(entries, key=lambda entry: (entry.span, entry.path))
     lines = [json.dumps(dataclasses.asdict(entry), ensure_ascii=False) for entry in ordered]
-    write_atomic(f"{folder.rstrip('/')}/{INDEX_FILE}", "".join(f"{line}\n" for line in lines))
+    write_atomic(f"{folder.rstrip('/')}/{name}", "".join(f"{line}\n" for line in lines))
 
 
-def read_index(folder: str) -> Iterator[IndexEntry]:
-    """Reads a folder's `index.jsonl`, sorted by span and path."""
-    with tf.io.gfile.GFile(f"{folder.rstrip('/')}/{INDEX_FILE}") as file:
+def read_index(folder: str, name: str = INDEX_FILE) -> Iterator[IndexEntry]:
+    """Reads a folder's `index.jsonl`, or a file of another name, sorted by span and path."""
+    with tf.io.gfile.GFile(f"{folder.rstrip('/')}/{name}") as file:
         for line in file:
             yield IndexEntry(**json.loads(line))
