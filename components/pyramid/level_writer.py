@@ -11,7 +11,7 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.files import replacing
 from proganomaly.components.pyramid.box_mean import box_mean_pyramid
 from proganomaly.components.records.pyramid_labels import write_labels
-from proganomaly.components.records.pyramid_record import encode_pyramid_record, level_name
+from proganomaly.components.records.pyramid_record import encode_planes, level_name
 
 
 @contextlib.contextmanager
@@ -25,11 +25,12 @@ def level_writer(path_of: Callable[[str], str]) -> Iterator[Callable[[np.ndarray
     with contextlib.ExitStack() as stack:
 
         def write(image: np.ndarray) -> None:
-            for resolution, level in box_mean_pyramid(image).items():
+            planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+            for resolution, level in box_mean_pyramid(planes).items():
                 if resolution not in writers:
                     beside = stack.enter_context(replacing(path_of(level_name(resolution))))
                     writers[resolution] = stack.enter_context(tf.io.TFRecordWriter(beside))
-                writers[resolution].write(encode_pyramid_record(level))
+                writers[resolution].write(encode_planes(level))
 
         yield write
 

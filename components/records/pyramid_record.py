@@ -42,7 +42,11 @@ def encode_pyramid_record(image: np.ndarray) -> bytes:
         raise ValueError(
             f"image must be uint8 [height, width, channels]; received {image.dtype} {image.shape}"
         )
-    planes = np.ascontiguousarray(image.transpose(2, 0, 1))
+    return encode_planes(np.ascontiguousarray(image.transpose(2, 0, 1)))
+
+
+def encode_planes(planes: np.ndarray) -> bytes:
+    """Serialises a uint8 image [channels, height, width] as one record; equal images give equal bytes."""
     example = tf.train.Example()
     example.features.feature["shape"].int64_list.value.extend(planes.shape)
     example.features.feature["data"].bytes_list.value.append(planes.tobytes())
