@@ -151,8 +151,8 @@ def _check(
         more = ", ..." if len(quarantined) > _EXAMPLES_IN_MESSAGE else ""
         raise UserError(
             f"{len(quarantined)} of {found} images in {root} cannot be used, more than "
-            f"ingest.max_quarantined_fraction ({settings.max_quarantined_fraction}): {', '.join(first)}{more}; "
-            f"all of them are in {path}"
+            f"ingest.max_quarantined_fraction ({settings.max_quarantined_fraction}): "
+            f"{', '.join(first)}{more}; all of them are in {path}"
         )
     counts = collections.Counter(entry.split for entry in assignment.entries)
     if not counts[TRAIN]:

@@ -15,10 +15,10 @@ from proganomaly.components.records.pyramid_record import read_records
 
 
 class RouteShard(beam.DoFn):
-    """Copies the Examples of one file into a file of each split; those that `index.jsonl` lacks are left out.
+    """Copies the Examples of a file into a file of each split; those that `index.jsonl` lacks are left out.
 
-    A file's name is a function of the one that it comes from, and it appears when it is complete: a worker that
-    does the work of one that died writes the same file once more.
+    A file's name is a function of the one that it comes from, and it appears when it is complete: a worker
+    that does the work of one that died writes the same file once more.
     """
 
     def __init__(self, uri: str, in_tiles: bool):

@@ -35,8 +35,8 @@ class ImageExampleGenSettings:
             names none; at least 0, with `calibration_share` below 1.
         group_pattern: Regular expression for paths; images for which its first group is the same text share
             a split, so that pictures of one part, or of one second, do not fall on both sides. "" for none.
-        near_identical: Images whose thumbnails differ by at most so many grey levels of 255 (root mean square)
-            share a split; 0 for equal pixels alone.
+        near_identical: Images whose thumbnails differ by at most so many grey levels of 255 (root mean
+            square) share a split; 0 for equal pixels alone.
         duplicates: What becomes of images whose pixels are there already: "quarantine" or "keep".
         max_quarantined_fraction: The step fails when more than this fraction of the images cannot be used;
             duplicates do not count.
