@@ -51,7 +51,7 @@ def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
     """Yields the records of a file in their order.
 
     Args:
-        path: A file, plain or gzipped: its first bytes tell.
+        path: A file, plain or gzipped, see `is_gzipped`.
         allow_gzip: Whether it may be gzipped.
 
     Raises:
@@ -81,6 +81,12 @@ def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
         raise DamagedRecords(path, number, f"it cannot be read ({reason})") from error
 
 
+def is_gzipped(path: str) -> bool:
+    """Whether a file is gzipped, by its first bytes: a plain one begins with a length and its checksum."""
+    with tf.io.gfile.GFile(path, "rb") as file:
+        return _is_gzip(file.read(_LENGTH.size))
+
+
 def masked_crc(content: bytes) -> int:
     """Returns the checksum of a TFRecord: CRC-32C, rotated and shifted so that it is none of itself."""
     crc = google_crc32c.value(content)
@@ -95,13 +101,23 @@ class _BrokenFrameError(Exception):
 def _opened(path: str) -> Iterator[tuple[BinaryIO, int | None]]:
     """Opens a file; its size is None where it is gzipped."""
     with tf.io.gfile.GFile(path, "rb") as file:
-        start = file.read(len(_GZIP_MAGIC))
+        is_gzip = _is_gzip(file.read(_LENGTH.size))
         file.seek(0)
-        if start != _GZIP_MAGIC:
+        if not is_gzip:
             yield file, file.size()
             return
         with gzip.GzipFile(fileobj=file) as unpacked:
             yield unpacked, None
+
+
+def _is_gzip(start: bytes) -> bool:
+    # A record of 35,615 bytes begins as a gzipped file does.
+    return start.startswith(_GZIP_MAGIC) and not _is_header(start)
+
+
+def _is_header(header: bytes) -> bool:
+    """Whether 12 bytes are a record's length and the checksum of that."""
+    return len(header) == _LENGTH.size and _LENGTH.unpack(header)[1] == masked_crc(header[:8])
 
 
 def _checked_length(header: bytes, left: int | None) -> int:
@@ -114,8 +130,8 @@ def _checked_length(header: bytes, left: int | None) -> int:
     if len(header) < _LENGTH.size:
         raise _BrokenFrameError("the file ends inside of it")
     length: int
-    length, checksum = _LENGTH.unpack(header)
-    if checksum != masked_crc(header[:8]):
+    length, _ = _LENGTH.unpack(header)
+    if not _is_header(header):
         raise _BrokenFrameError("its length has another checksum")
     if length > _LONGEST_RECORD:
         raise _BrokenFrameError(f"its length is said to be {length} bytes")

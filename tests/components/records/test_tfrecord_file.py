@@ -10,7 +10,12 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.records.tfrecord_file import DamagedRecords, masked_crc, read_tfrecords
+from proganomaly.components.records.tfrecord_file import (
+    DamagedRecords,
+    is_gzipped,
+    masked_crc,
+    read_tfrecords,
+)
 
 RECORDS = [b"first", b"", b"x" * (3 << 20), bytes(range(256))]
 
@@ -51,6 +56,14 @@ def test_reads_what_tensorflow_writes(tmp_path, compression):
 def test_frames_are_those_of_tensorflow(tmp_path, records):
     assert _written(tmp_path / "file", records) == b"".join(map(_frame, records))
     assert _read(tmp_path / "file") == (records, "")
+
+
+@pytest.mark.parametrize("compression", ["", "GZIP"])
+def test_a_record_that_begins_like_a_gzipped_file_is_none(tmp_path, compression):
+    record = bytes(0x8B1F)
+    assert _written(tmp_path / "file", [record], compression).startswith(b"\x1f\x8b")
+    assert _read(tmp_path / "file") == ([record], "")
+    assert is_gzipped(str(tmp_path / "file")) == bool(compression)
 
 
 def test_an_empty_file_has_no_records(tmp_path):
