@@ -57,11 +57,12 @@ def assign(inspected: Iterable[IndexEntry], settings: ImageExampleGenSettings) -
     named = {(entry.split, entry.label == NORMAL) for entry in entries}
     calibration = 0.0 if (CALIBRATION, True) in named else settings.calibration_share
     test = 0.0 if (TEST, True) in named else settings.test_share
+    test_ends = calibration + test
     places = _places(entries, groups)
     if calibration:
         calibration = max(calibration, _smallest_that_gives_one(entries, places))
     splits = [
-        entry.split or _by_hash(entry, place, calibration, test)
+        entry.split or _by_hash(entry, place, calibration, test_ends)
         for entry, place in zip(entries, places, strict=True)
     ]
     assigned = [dataclasses.replace(e, split=split) for e, split in zip(entries, splits, strict=True)]
@@ -102,8 +103,8 @@ def _groups(
     number = len(entries) if near is None else np.count_nonzero(unchanging)
     note = (
         f"{number} of {len(entries)} images are at most {settings.near_identical} grey levels apart "
-        "(ingest.near_identical): they show a scene that hardly changes, and their splits are chosen image by "
-        "image"
+        "(ingest.near_identical): they show a scene that hardly changes, and their splits are chosen image "
+        "by image"
     )
     edges = [named, equal] if near is None else [named, equal, near]
     return near_identical.components(len(entries), np.concatenate(edges)), [note]
@@ -149,10 +150,10 @@ def _smallest_that_gives_one(entries: Sequence[IndexEntry], places: Sequence[flo
     return np.nextafter(found[0], 1.0) if len(found) > 1 else 0.0
 
 
-def _by_hash(entry: IndexEntry, place: float, calibration: float, test: float) -> str:
+def _by_hash(entry: IndexEntry, place: float, calibration_ends: float, test_ends: float) -> str:
     """Returns the split of an image for which the folder names none: only normal images fit anything."""
     if entry.label != NORMAL:
         return TEST
-    if place < calibration:
+    if place < calibration_ends:
         return CALIBRATION
-    return TEST if place < calibration + test else TRAIN
+    return TEST if place < test_ends else TRAIN

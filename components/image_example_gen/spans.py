@@ -26,8 +26,8 @@ class Span:
     Attributes:
         number: That of `{SPAN}`, for dates the days since 1970-01-01 (as TFX has it), 0 without placeholders.
         root: Its folder.
-        name: What tells it from the others in paths: its folder below where the placeholders begin; "" without
-            placeholders.
+        name: What tells it from the others in paths: its folder below where the placeholders begin; ""
+            without placeholders.
     """
 
     number: int
@@ -70,13 +70,10 @@ def resolve_window(root_pattern: str, window: int) -> tuple[Span, ...]:
     for number, path in reversed(spans):
         if len(chosen) < window and _holds_files(path):
             chosen.append(Span(number, path, path.removeprefix(fixed).lstrip("/")))
+    if spans and not chosen:
+        raise UserError(f"the {len(spans)} folders that match {root_pattern} hold no files")
     if not chosen:
-        state = (
-            f"the {len(spans)} folders of {root_pattern} are empty"
-            if spans
-            else f"no folder matches {root_pattern}"
-        )
-        raise UserError(state)
+        raise UserError(f"no folder matches {root_pattern}")
     return tuple(reversed(chosen))
 
 

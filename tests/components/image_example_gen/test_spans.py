@@ -1,16 +1,23 @@
-"""The newest folder of a pattern."""
+"""The newest folders of a pattern."""
 
 import datetime
 
 import pytest
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.image_example_gen.spans import resolve_span
+from proganomaly.components.image_example_gen.spans import Span, resolve_window
 
 
 def _folders(root, *names):
     for name in names:
         (root / name).mkdir(parents=True)
+        (root / name / "0.png").touch()
+
+
+def resolve_span(pattern):
+    """Returns root and number of the newest span alone."""
+    (span,) = resolve_window(pattern, 1)
+    return span.root, span.number
 
 
 def test_without_placeholders_nothing_is_looked_up():
@@ -62,3 +69,30 @@ def test_no_folder_matches(tmp_path, pattern):
     with pytest.raises(UserError) as caught:
         resolve_span(f"{tmp_path}/{pattern}")
     assert str(caught.value) == f"no folder matches {tmp_path}/{pattern}"
+
+
+def test_window_takes_the_newest_spans_in_order_and_names_them_below_the_fixed_part(tmp_path):
+    _folders(tmp_path, "a/span-2/img", "a/span-10/img", "a/span-9/img")
+    window = resolve_window(f"{tmp_path}/a/span-{{SPAN}}/img", 2)
+    assert window == (
+        Span(9, f"{tmp_path}/a/span-9/img", "span-9/img"),
+        Span(10, f"{tmp_path}/a/span-10/img", "span-10/img"),
+    )
+    assert window[1].path_of("x/1.png") == "span-10/img/x/1.png"
+    assert len(resolve_window(f"{tmp_path}/a/span-{{SPAN}}/img", 99)) == 3
+
+
+def test_without_placeholders_paths_stay_as_they_are(tmp_path):
+    (span,) = resolve_window(str(tmp_path), 7)
+    assert span == Span(0, str(tmp_path))
+    assert span.path_of("0.png") == "0.png"
+
+
+def test_spans_without_files_do_not_count(tmp_path):
+    _folders(tmp_path, "1", "2")
+    (tmp_path / "3/train/good").mkdir(parents=True)
+    assert [span.number for span in resolve_window(f"{tmp_path}/{{SPAN}}", 2)] == [1, 2]
+    for number in (1, 2):
+        (tmp_path / f"{number}/0.png").unlink()
+    with pytest.raises(UserError, match="the 3 folders that match .*SPAN.* hold no files"):
+        resolve_window(f"{tmp_path}/{{SPAN}}", 2)
