@@ -168,7 +168,12 @@ def _check(
 
 def _duplicates(assignment: Assignment) -> list[Quarantined]:
     return [
-        {"path": entry.path, "stage": DUPLICATE, "reason": f"the same pixels as {kept}"}
+        {
+            "path": entry.path,
+            "stage": DUPLICATE,
+            "reason": f"the same pixels as {kept}",
+            "span": str(entry.span),
+        }
         for entry, kept in assignment.duplicates
     ]
 
