@@ -14,6 +14,7 @@ from proganomaly.components.evaluator.figures import heatmap, strip
 from proganomaly.components.evaluator.predict import Outputs, ServedModel
 from proganomaly.components.files import write_atomic
 from proganomaly.components.images.decode import decode_native
+from proganomaly.components.images.spec import TILES
 from proganomaly.pipeline.serving_directory import newest_version
 
 SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
@@ -33,6 +34,7 @@ class ScoredImages:
             of tiles.
         unreadable: Name and reason of files that are no images.
         table: Path of the CSV file.
+        by_tiles: Whether the images were scored by tiles.
     """
 
     scored: int
@@ -40,6 +42,7 @@ class ScoredImages:
     threshold: float
     unreadable: list[tuple[str, str]]
     table: str
+    by_tiles: bool
 
 
 def score_images(
@@ -55,7 +58,8 @@ def score_images(
         model: Folder of a SavedModel, or of its versions.
         output: Folder to write to.
         batch_size: Images scored at a time; by tiles it is always one.
-        by_tiles: Score each image by tiles at its own size, rather than as the one square that it is made.
+        by_tiles: Score each image by tiles at its own size, rather than as the one square that it is made; a
+            model of tiles does so anyway.
 
     Raises:
         UserError: there are no such images, none of them can be read, or there is no model, or none that
@@ -63,6 +67,7 @@ def score_images(
     """
     paths = _find_images(images)
     served = ServedModel(newest_version(model) or model)
+    by_tiles = by_tiles or served.fit == TILES
     explain, size = (_tiled(served), 1) if by_tiles else (_whole(served), batch_size)
     rows: list[dict[str, object]] = []
     unreadable: list[tuple[str, str]] = []
@@ -79,7 +84,7 @@ def score_images(
     write_atomic(table, _to_csv(rows))
     anomalous = sum(bool(row["is_anomaly"]) for row in rows)
     threshold = min(float(str(row["threshold"])) for row in rows)
-    return ScoredImages(len(rows), anomalous, threshold, unreadable, table)
+    return ScoredImages(len(rows), anomalous, threshold, unreadable, table, by_tiles)
 
 
 def _whole(served: ServedModel) -> Explain:

@@ -5,6 +5,7 @@ from collections.abc import Collection
 from typing import Any
 
 import numpy as np
+import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.evaluator import held_out, measure
@@ -134,8 +135,13 @@ def _measure_components(
 def _measure_served(
     path: str, records: list[ImageRecord], truth: Truth, settings: EvaluatorSettings
 ) -> dict[str, Any]:
-    """Measures the served model on the same images."""
-    predictions = predict(ServedModel(path), records, truth.labels, settings.batch_size)
+    """Measures the served model on the same images, if it takes them."""
+    try:
+        predictions = predict(ServedModel(path), records, truth.labels, settings.batch_size)
+    except tf.errors.InvalidArgumentError:
+        # One of tiles, of another size than these images.
+        print("evaluator: the served model takes no images of this size: it is not compared", flush=True)
+        return {"path": path, **measure.NO_METRICS}
     if measure.count_not_finite(predictions):
         return {"path": path, **measure.NO_METRICS}
     return {"path": path, **measure.measure_model(predictions, truth)}

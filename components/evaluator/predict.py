@@ -72,6 +72,11 @@ class ServedModel:
         self._explain: Callable[..., dict[str, tf.Tensor]] = self._model.signatures["explain"]
         self.description = _read_description(path)
 
+    @property
+    def fit(self) -> str:
+        """How the model makes a square of an image, see `ImageSpec`; "" of a model that does not say."""
+        return str((self.description or {}).get("image", {}).get("fit", ""))
+
     def batches(
         self, images: Sequence[bytes], batch_size: int, without: Collection[str] = ()
     ) -> Iterator[tuple[slice, Outputs]]:

@@ -2,7 +2,7 @@
 
 import tensorflow as tf
 
-from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.images.spec import TILES, ImageSpec
 
 
 def fit_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
@@ -12,13 +12,17 @@ def fit_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     side is a multiple of the resolution that mean is exact: it equals a float64 box mean.
 
     Args:
-        image: uint8 [height, width, channels], any size.
+        image: uint8 [height, width, channels], any size; with "tiles", a square of `spec.tile_side` or of the
+            resolution: images are cut before, see `tiling`.
         spec: Resolution and fit.
 
     Returns:
         uint8 [resolution, resolution, channels].
+
+    Raises:
+        tf.errors.InvalidArgumentError: the fit is "tiles", and the image is none.
     """
-    square = _make_square(image, spec.fit)
+    square = _make_square(image, spec)
     shape = tf.shape(square)
     is_whole = tf.reduce_all(shape[:2] % spec.resolution == 0)
     resized = tf.cond(
@@ -43,21 +47,42 @@ def fit_mask(mask: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     Returns:
         uint8 [resolution, resolution, 1]; what "pad" adds is 0.
     """
-    square = _make_square(mask, spec.fit)
+    square = _make_square(mask, spec)
     resized = tf.image.resize(square, [spec.resolution, spec.resolution], method="nearest")
     return tf.ensure_shape(resized, [spec.resolution, spec.resolution, 1])
 
 
-def _make_square(image: tf.Tensor, fit: str) -> tf.Tensor:
+def _make_square(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     """Crops or pads to a square; "stretch" leaves the image to the resize."""
-    if fit == "stretch":
+    if spec.fit == "stretch":
         return image
+    if spec.fit == TILES:
+        return _checked_tile(image, spec)
     height, width = tf.unstack(tf.shape(image)[:2])
-    if fit == "crop":
+    if spec.fit == "crop":
         side = tf.minimum(height, width)
         return tf.image.crop_to_bounding_box(image, (height - side) // 2, (width - side) // 2, side, side)
     side = tf.maximum(height, width)
     return tf.image.pad_to_bounding_box(image, (side - height) // 2, (side - width) // 2, side, side)
+
+
+def _checked_tile(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Returns a tile as it is, and refuses anything else: cropped or scaled, it would not be what it is."""
+    height, width = tf.unstack(tf.shape(image)[:2])
+    # At the resolution is what was scaled already: drawn defects, the levels of a pyramid.
+    is_tile = (height == width) & ((width == spec.tile_side) | (width == spec.resolution))
+    message = tf.strings.join(
+        [
+            "an image of ",
+            tf.strings.as_string(width),
+            " x ",
+            tf.strings.as_string(height),
+            f" pixels is no tile of {spec.tile_side} x {spec.tile_side}: the signature `tiles` takes "
+            "images of any size",
+        ]
+    )
+    with tf.control_dependencies([tf.debugging.Assert(is_tile, [message])]):
+        return tf.identity(image)
 
 
 def _box_mean(image: tf.Tensor, resolution: int) -> tf.Tensor:

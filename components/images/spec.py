@@ -6,7 +6,9 @@ from proganomaly.components.errors import check_choice, check_range
 
 RESOLUTIONS = (4, 8, 16, 32, 64, 128, 256, 512, 1024)
 TILES = "tiles"
-FITS = ("crop", "pad", "stretch", TILES)
+# What makes one square of an image.
+SQUARE_FITS = ("crop", "pad", "stretch")
+FITS = (*SQUARE_FITS, TILES)
 # What image files can be decoded to: grey, RGB, RGB and alpha.
 DECODABLE_CHANNELS = (1, 3, 4)
 LARGEST_16_BIT = 65535
@@ -38,7 +40,7 @@ class ImageSpec:
             black borders (transparent ones with alpha), "stretch" changes the aspect, "tiles" cuts it into
             squares, each an image of its own.
         tile_size: Side of a tile in pixels of the image, from 4 to 8192; 0 for `resolution`, so that nothing
-            is scaled.
+            is scaled. A model of another fit scores by such tiles too where it is asked to.
         tile_overlap: Share of a tile that its successor covers too, in [0, 0.9].
         white_level: The value in 16-bit images that is white, in [255, 65535]: 4095 for a scanner of 12 bits.
             A value v becomes round(255 v / white_level), at most 255. Images of 8 bits are as they are.

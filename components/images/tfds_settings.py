@@ -2,8 +2,8 @@
 
 import dataclasses
 
-from proganomaly.components.errors import check_range
-from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.errors import check_choice, check_range
+from proganomaly.components.images.spec import SQUARE_FITS, ImageSpec
 
 
 @dataclasses.dataclass(frozen=True)
@@ -18,7 +18,7 @@ class TfdsSettings:
         test_share: Share of `split` to test on, where one class is normal and there is no test split.
         limit: At most so many training images, and test images per class; 0 for all.
         resolution: Side of the square that images are made to, in pixels; None leaves them as they are.
-        fit: How an image that is not square becomes square; see `ImageSpec`.
+        fit: How an image that is not square becomes square, one of `SQUARE_FITS`; see `ImageSpec`.
         image_feature: The feature with the images; None takes "image", or the only one.
         label_feature: The feature with the classes; None takes "label", or the only one.
     """
@@ -37,4 +37,5 @@ class TfdsSettings:
     def __post_init__(self) -> None:
         check_range("test share", self.test_share, minimum=0, maximum=1, exclusive=True)
         check_range("limit", self.limit, minimum=0)
+        check_choice("fit", self.fit, SQUARE_FITS)
         ImageSpec(resolution=self.resolution or ImageSpec().resolution, fit=self.fit)

@@ -133,8 +133,6 @@ class ScoringSettings:
         coreset_size: Feature vectors in the coreset of each map.
         smoothing: Standard deviation of the Gaussian that smooths the map, as a share of the image's side.
         flips: Average the scores and maps of each image and its mirror image; takes twice as long.
-        tile_overlap: Share of a tile that the next one covers too where large images are scored by tiles, in
-            [0, 0.75].
         false_positive_rate: Share of normal images that the threshold may call anomalous, in (0, 1).
     """
 
@@ -157,7 +155,6 @@ class ScoringSettings:
     coreset_size: int = 4_096
     smoothing: float = 0.02
     flips: bool = False
-    tile_overlap: float = 0.25
     false_positive_rate: float = 0.01
 
     def __post_init__(self) -> None:
@@ -193,7 +190,6 @@ class ScoringSettings:
             check_range("trim", self.trim, 0, 0.5, exclusive=True)
         check_range("map_position", self.map_position, minimum=0)
         check_range("smoothing", self.smoothing, minimum=0, maximum=0.5)
-        check_range("tile_overlap", self.tile_overlap, minimum=0, maximum=0.75)
         check_range("false_positive_rate", self.false_positive_rate, 0, 1, exclusive=True)
 
     def check_networks(self, resolution: int, has_transforms: bool) -> None:

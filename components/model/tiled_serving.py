@@ -3,10 +3,12 @@
 import tensorflow as tf
 
 from proganomaly.components.images.decode import checked_formats, decode_native
+from proganomaly.components.images.geometry import fit_image
+from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.images.tiling import cut, mirrored_to, stitch, tile_corners
 from proganomaly.components.model.calibration import Calibration
 from proganomaly.components.model.networks import to_network_range
 from proganomaly.components.model.scorer import AnomalyScorer
-from proganomaly.components.model.tiling import cut, mirrored_to, stitch, tile_corners
 
 # What goes through the networks at a time, and bounds their memory whatever the image's size. More tiles at a
 # time are no faster on a CPU.
@@ -15,7 +17,7 @@ _CHUNK_PIXELS = 1 << 20
 
 
 def score_tiles(scorer: AnomalyScorer, images: tf.Tensor) -> dict[str, tf.Tensor]:
-    """Scores a large image by tiles of the networks' resolution, at the size that the image has.
+    """Scores a large image by tiles of `ImageSpec.tile_side`, at the size that the image has.
 
     The image's score is that of its most anomalous tile, so that a defect weighs as much in a large image as
     in a tile by itself. A normal image of many tiles has more chances of a high score than one tile has: its
@@ -38,7 +40,7 @@ def score_tiles(scorer: AnomalyScorer, images: tf.Tensor) -> dict[str, tf.Tensor
         tf.errors.InvalidArgumentError: the bytes are no image that can be decoded.
     """
     image = _pixels(scorer, images)
-    side, overlap = scorer.spec.resolution, scorer.settings.tile_overlap
+    side, overlap = scorer.spec.tile_side, scorer.spec.tile_overlap
     height, width = tf.unstack(tf.shape(image)[:2])
     corners = tile_corners(height, width, side, overlap)
     scores, maps = _explain_in_chunks(scorer, mirrored_to(image, side), corners)
@@ -93,22 +95,39 @@ def verdict_of_looks(
 def _pixels(scorer: AnomalyScorer, images: tf.Tensor) -> tf.Tensor:
     """Returns the one image's pixels, uint8 [H, W, C]."""
     if images.dtype == tf.string:
-        return decode_native(checked_formats(images)[0], scorer.spec.channels)
+        return decode_native(checked_formats(images)[0], scorer.spec.channels, scorer.spec.white_level)
     return images[0]
 
 
 def _explain_in_chunks(
     scorer: AnomalyScorer, image: tf.Tensor, corners: tf.Tensor
 ) -> tuple[tf.Tensor, tf.Tensor]:
-    """Returns the scores, float [T], and maps, float [T, R, R], of the tiles at `corners`."""
-    side = scorer.spec.resolution
-    chunk = max(1, min(_CHUNK_TILES, _CHUNK_PIXELS // side**2))
+    """Returns the scores, float [T], and maps, float [T, side, side], of the tiles at `corners`."""
+    side = scorer.spec.tile_side
+    chunk = max(1, min(_CHUNK_TILES, _CHUNK_PIXELS // max(side, scorer.spec.resolution) ** 2))
     scores = tf.TensorArray(tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None])
     maps = tf.TensorArray(
         tf.float32, 0, dynamic_size=True, infer_shape=False, element_shape=[None, side, side]
     )
     for number in tf.range((tf.shape(corners)[0] + chunk - 1) // chunk):
         tiles = cut(image, corners[number * chunk : (number + 1) * chunk], side)
-        tile_scores, tile_maps = scorer.score_and_map(to_network_range(tiles))
-        scores, maps = scores.write(number, tile_scores), maps.write(number, tile_maps)
+        tile_scores, tile_maps = scorer.score_and_map(to_network_range(_resized(tiles, scorer.spec)))
+        scores, maps = scores.write(number, tile_scores), maps.write(number, _scaled(tile_maps, side))
     return scores.concat(), maps.concat()
+
+
+def _resized(tiles: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
+    """Takes tiles, uint8 [n, side, side, C], to the networks' resolution, as ingested ones are."""
+    if spec.tile_side == spec.resolution:
+        return tiles
+    shape = [spec.resolution, spec.resolution, spec.channels]
+    return tf.map_fn(
+        lambda tile: fit_image(tile, spec), tiles, fn_output_signature=tf.TensorSpec(shape, tf.uint8)
+    )
+
+
+def _scaled(maps: tf.Tensor, side: int) -> tf.Tensor:
+    """Takes maps, float [n, R, R], to the size of the tiles, [n, side, side]."""
+    if maps.shape[1] == side:
+        return maps
+    return tf.image.resize(maps[..., None], [side, side], method="bilinear", antialias=True)[..., 0]

@@ -10,7 +10,7 @@ from jsonargparse import Namespace
 from proganomaly.components.errors import UserError
 from proganomaly.components.images import dataset_folder, one_class_set, texture_set
 from proganomaly.components.images.one_class_set import OneClassSettings
-from proganomaly.components.images.spec import FITS
+from proganomaly.components.images.spec import SQUARE_FITS
 from proganomaly.components.images.texture_set import TextureSettings
 from proganomaly.components.images.tfds_settings import TfdsSettings
 from proganomaly.components.pyramid.level_writer import write_single_files
@@ -167,7 +167,9 @@ def _tfds_parser() -> CommandParser:
     parser.add_argument(
         "--resolution", type=int | None, default=None, help="make images square, of so many pixels a side"
     )
-    parser.add_argument("--fit", default=default.fit, help=f"how they become square: {', '.join(FITS)}")
+    parser.add_argument(
+        "--fit", default=default.fit, help=f"how they become square: {', '.join(SQUARE_FITS)}"
+    )
     parser.add_argument(
         "--image-feature",
         type=str | None,

@@ -16,7 +16,8 @@ def main(argv: list[str]) -> int:
     parser.add_argument(
         "--tiles",
         action="store_true",
-        help="score large images at their own size, by overlapping tiles, one image at a time",
+        help="score large images at their own size, by overlapping tiles, one image at a time; a model that "
+        "was trained on tiles always does",
     )
     options = parser.parse_args(argv)
     # Imported late: TensorFlow takes seconds, and a mistyped option should not wait for it.
@@ -29,7 +30,7 @@ def main(argv: list[str]) -> int:
     result = score_images(options.images, options.model, options.output, options.batch_size, options.tiles)
     print(
         f"{result.scored} images scored, {result.anomalous} anomalous (threshold {result.threshold:.3f}"
-        f"{' and above, by the number of tiles' if options.tiles else ''}); "
+        f"{' and above, by the number of tiles' if result.by_tiles else ''}); "
         f"{len(result.unreadable)} could not be read; see {result.table}"
     )
     for name, reason in result.unreadable:

@@ -1,5 +1,6 @@
 """`proganomaly train`: trains on a folder of TFRecord pyramids, without TFX."""
 
+import dataclasses
 import os
 
 from proganomaly.components.errors import UserError
@@ -62,7 +63,7 @@ def _train(
     settings: TrainerSettings,
     form: SeedForm,
 ) -> int:
-    from proganomaly.components.images.spec import ImageSpec
+    from proganomaly.components.images.spec import TILES, ImageSpec
     from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
     from proganomaly.components.trainer.dataset import PyramidSource
     from proganomaly.components.trainer.distribution import create_strategy
@@ -73,14 +74,20 @@ def _train(
     create_strategy(settings.execution)
     if has_splits(records):
         reference, calibration = (split_source(records, split) for split in ("train", "calibration"))
-        fit = read_pyramid_info(records).spec.fit
+        image = read_pyramid_info(records).spec
     else:
         reference, calibration = (
             PyramidSource(records, prefix, suffix, hold_out=split) for split in ("train", "calibration")
         )
-        fit = ImageSpec().fit
+        image = ImageSpec()
     settings = form.settings(settings, reference.images, reference.channels)
-    spec = ImageSpec(resolution or form.final_resolution(reference.levels), reference.channels, fit)
+    spec = dataclasses.replace(
+        image,
+        resolution=resolution or form.final_resolution(reference.levels),
+        channels=reference.channels,
+        # Tiles were cut already: at whatever resolution they are seen, their side stays what it was.
+        tile_size=image.tile_side if image.fit == TILES else image.tile_size,
+    )
     model = os.path.join(output, "model")
     try:
         fit_model(

@@ -94,3 +94,21 @@ def test_shapes_are_known_in_a_graph():
 
     image = np.random.default_rng(3).integers(0, 256, (24, 24, 3), dtype=np.uint8)
     np.testing.assert_array_equal(fit(image), _box_mean(image, 8))
+
+
+@pytest.mark.parametrize("side", [24, 8])
+@pytest.mark.parametrize("graph", [False, True])
+def test_a_tile_is_resized_as_any_square(side, graph):
+    image = np.random.default_rng(3).integers(0, 256, (side, side, 3), dtype=np.uint8)
+    fit = tf.function(fit_image) if graph else fit_image
+    fitted = fit(tf.constant(image), ImageSpec(8, 3, "tiles", tile_size=24)).numpy()
+    np.testing.assert_array_equal(fitted, _box_mean(image, 8))
+
+
+@pytest.mark.parametrize("height, width", [(24, 40), (40, 40), (16, 16), (8, 24)])
+@pytest.mark.parametrize("graph", [False, True])
+def test_what_is_no_tile_is_refused_with_its_size(height, width, graph):
+    fit = tf.function(fit_image) if graph else fit_image
+    message = f"an image of {width} x {height} pixels is no tile of 24 x 24: the signature `tiles`"
+    with pytest.raises(tf.errors.InvalidArgumentError, match=message):
+        fit(tf.zeros([height, width, 1], tf.uint8), ImageSpec(8, 1, "tiles", tile_size=24))

@@ -13,10 +13,11 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from proganomaly.components.errors import SettingsError
+from proganomaly.components.images.geometry import fit_image
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model import tiled_serving
 from proganomaly.components.model.calibration import calibrate
-from proganomaly.components.model.networks import build_networks
+from proganomaly.components.model.networks import build_networks, to_network_range
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.serving import ServingModel
 from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
@@ -183,18 +184,40 @@ def test_what_is_no_image_is_told(signatures):
         signatures.model.signatures["tiles"](image_bytes=tf.constant([b"some text"]))
 
 
-@pytest.mark.option("scoring.tile_overlap")
 @pytest.mark.parametrize("overlap, lefts", [(0.0, [0, 16, 24]), (0.5, [0, 8, 16, 24])])
 def test_tiles_overlap_as_the_settings_say(scorer, monkeypatch, overlap, lefts):
-    monkeypatch.setattr(scorer, "settings", dataclasses.replace(scorer.settings, tile_overlap=overlap))
+    monkeypatch.setattr(scorer, "spec", dataclasses.replace(scorer.spec, tile_overlap=overlap))
     boxes = tiled_serving.score_tiles(scorer, tf.constant(_texture(16, 40, 904)[None]))["tile_boxes"]
     assert boxes[0, :, 1].numpy().tolist() == lefts
 
 
-@pytest.mark.parametrize("overlap", [-0.1, 0.8])
+@pytest.mark.parametrize("overlap", [-0.1, 0.95])
 def test_an_overlap_out_of_range_is_refused(overlap):
     with pytest.raises(SettingsError, match=f"tile_overlap must be .*; received {overlap}"):
-        ScoringSettings(tile_overlap=overlap)
+        ImageSpec(tile_overlap=overlap)
+
+
+@pytest.mark.parametrize("side", [8, 24, 32])
+def test_tiles_of_another_size_are_resized_and_their_maps_scaled_back(scorer, monkeypatch, side):
+    image = _texture(HEIGHT, WIDTH, 905)
+    monkeypatch.setattr(scorer, "spec", dataclasses.replace(scorer.spec, tile_size=side))
+    outputs = tiled_serving.score_tiles(scorer, tf.constant(image[None]))
+    assert outputs["anomaly_map"].shape == (1, HEIGHT, WIDTH)
+    boxes = outputs["tile_boxes"][0].numpy()
+    assert set((boxes[:, 2:] - boxes[:, :2]).ravel()) == {side}
+    # The networks get each tile as they get a whole image of its size.
+    whole = ImageSpec(SIDE, 1, "stretch")
+    crops = [image[top:bottom, left:right] for top, left, bottom, right in boxes]
+    tiles = np.stack([fit_image(tf.constant(crop), whole) for crop in crops])
+    scores, maps = scorer.score_and_map(to_network_range(tf.constant(tiles)))
+    np.testing.assert_allclose(outputs["tile_scores"][0], scores, rtol=1e-5)
+    # Before a second tile begins the map is the first one's: scaled by SciPy, at the centres of pixels.
+    count = boxes[:, :2][boxes[:, :2] > 0].min()
+    places = (np.arange(count) + 0.5) * SIDE / side - 0.5
+    grid = np.meshgrid(places, places, indexing="ij")
+    if side > SIDE:
+        expected = scipy.ndimage.map_coordinates(maps[0].numpy(), grid, order=1, mode="nearest")
+        np.testing.assert_allclose(outputs["anomaly_map"][0, :count, :count], expected, rtol=1e-4, atol=1e-5)
 
 
 @given(st.floats(-300, 0), st.integers(1, 5000))

@@ -6,7 +6,7 @@ import tensorflow as tf
 from hypothesis import given
 from hypothesis import strategies as st
 
-from proganomaly.components.model import tiling
+from proganomaly.components.images import tiling
 
 SIDE = 8
 LENGTHS = st.integers(1, 40)
@@ -97,3 +97,9 @@ def test_a_step_between_two_tiles_becomes_a_ramp():
     maps = tf.stack([tf.zeros([SIDE, SIDE]), tf.ones([SIDE, SIDE])])
     row = tiling.stitch(maps, tf.constant(SIDE), tf.constant(12), 0.5).numpy()[3]
     np.testing.assert_allclose(row, [0, 0, 0, 0, 0.2, 0.4, 0.6, 0.8, 1, 1, 1, 1], atol=1e-6)
+
+
+@pytest.mark.parametrize("name", ["part.png", "shard.tfrecord#17", "a#b,c"])
+def test_a_tile_is_named_after_its_image(name):
+    assert tiling.tile_name(name, 96, 0) == f"{name}#96,0"
+    assert tiling.source_name(f"{name}#96,0") == name == tiling.source_name(name)

@@ -1,11 +1,18 @@
 """Cuts an image of any size into overlapping square tiles, and joins what was said of each into one map.
 
+Ingestion cuts the images that a model learns from, and serving those that it scores, by the same grid.
+
 The grid is a product of rows and columns: tile (i, j) begins at `starts(height)[i]`, `starts(width)[j]`,
 and tiles are numbered row by row. An image that is smaller than a tile is mirrored to its size. Everything
 is made of tensors, so that one graph takes images of any size.
 """
 
+import re
+
 import tensorflow as tf
+
+# What `tile_name` adds.
+_TILE = re.compile(r"#\d+,\d+$")
 
 
 def starts(length: tf.Tensor, side: int, overlap: float) -> tf.Tensor:
@@ -31,6 +38,16 @@ def tile_corners(height: tf.Tensor, width: tf.Tensor, side: int, overlap: float)
     tops, lefts = starts(height, side, overlap), starts(width, side, overlap)
     rows, columns = tf.meshgrid(tops, lefts, indexing="ij")
     return tf.stack([tf.reshape(rows, [-1]), tf.reshape(columns, [-1])], axis=1)
+
+
+def tile_name(name: str, top: int, left: int) -> str:
+    """Returns the name of an image's tile by its upper left corner, in pixels: "part.png#96,0"."""
+    return f"{name}#{top},{left}"
+
+
+def source_name(name: str) -> str:
+    """Returns the name of the image that a tile was cut from; that of anything else is as it is."""
+    return _TILE.sub("", name)
 
 
 def mirrored_to(image: tf.Tensor, side: int) -> tf.Tensor:
