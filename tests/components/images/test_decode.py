@@ -45,11 +45,59 @@ def test_palette_png_becomes_its_colours():
     np.testing.assert_array_equal(decoded, np.asarray(image.convert("RGB")))
 
 
-def test_one_bit_and_sixteen_bit_png_become_eight_bits():
+def test_one_bit_png_becomes_eight_bits():
     bits = Image.fromarray(np.eye(8, dtype=np.uint8) * 255).convert("1")
     np.testing.assert_array_equal(decode.decode_pixels(_encode(bits))[:, :, 0], np.eye(8) * 255)
-    deep = Image.fromarray(np.full((4, 4), 0x80FF, np.uint16))
-    assert set(decode.decode_pixels(_encode(deep)).numpy().ravel()) == {0x80}
+
+
+@pytest.mark.parametrize("channels", [1, 2, 3, 4])
+@pytest.mark.parametrize("white_level", [65535, 4095, 1020, 255])
+def test_sixteen_bits_become_the_nearest_of_eight(channels, white_level):
+    # All values once; at 1020 every fourth is a tie, which NumPy rounds to the even neighbour.
+    deep = np.resize(np.arange(65536, dtype=np.uint16), (64, 1024, channels))
+    expected = np.minimum(np.rint(deep.astype(np.float64) * 255 / white_level), 255)
+    encoded = tf.io.encode_png(deep)
+    np.testing.assert_array_equal(decode.decode_pixels(encoded, white_level), expected)
+    in_graph = tf.function(lambda image_bytes: decode.decode_pixels(image_bytes, white_level))
+    np.testing.assert_array_equal(in_graph(encoded), expected)
+
+
+def test_the_white_level_reaches_images_of_a_specification_and_leaves_eight_bits_alone():
+    spec = ImageSpec(8, 3, white_level=4095)
+    deep = tf.io.encode_png(np.full((8, 8, 1), 1000, np.uint16))
+    assert set(decode.decode_image(deep, spec).numpy().ravel()) == {round(255 * 1000 / 4095)}
+    shallow = _random_image("RGB", (8, 8))
+    np.testing.assert_array_equal(decode.decode_image(_encode(shallow), spec), np.asarray(shallow))
+
+
+@pytest.mark.parametrize("in_graph", [False, True])
+@pytest.mark.parametrize("mode", ["L", "RGB", "RGBA"])
+def test_bmp_is_pillows(mode, in_graph):
+    encoded = _encode(_random_image(mode), "BMP")
+    function = tf.function(decode.decode_pixels) if in_graph else decode.decode_pixels
+    decoded = function(tf.constant(encoded)).numpy()
+    # Pillow passes over the fourth byte of a pixel, too.
+    expected = np.asarray(Image.open(io.BytesIO(encoded)))
+    np.testing.assert_array_equal(decoded, expected.reshape(decoded.shape))
+    assert decoded.shape[2] == (1 if mode == "L" else 3)
+
+
+@pytest.mark.parametrize("mode", ["1", "P"])
+def test_a_bmp_with_colours_in_a_palette_is_refused_rather_than_wrong(mode):
+    image = _random_image("RGB", (16, 16)).quantize(16) if mode == "P" else Image.new("1", (9, 9))
+    with pytest.raises(tf.errors.InvalidArgumentError, match="a BMP image with a palette"):
+        decode.decode_images(tf.constant([_encode(image, "BMP")]), ImageSpec(8, 3))
+
+
+@pytest.mark.parametrize("transform", [0, 2], ids=["cmyk", "ycck"])
+def test_cmyk_jpeg_has_pillows_colours(transform):
+    smooth = Image.fromarray(_natural(channels=4), "CMYK")
+    encoded = bytearray(_encode(smooth, "JPEG", quality=95))
+    # The last byte of the Adobe segment says how the four planes were transformed.
+    encoded[encoded.index(b"Adobe") + 11] = transform
+    decoded = decode.decode_pixels(bytes(encoded)).numpy()
+    expected = np.asarray(Image.open(io.BytesIO(encoded)).convert("RGB")).astype(int)
+    assert np.abs(decoded - expected).max() <= 1
 
 
 @pytest.mark.parametrize("file_format", ["BMP", "GIF"])
