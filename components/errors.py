@@ -5,8 +5,17 @@ one of these, with a message of one line that names the thing, the limit and the
 command line prints that line and exits with code 2; a traceback is kept for our own mistakes.
 """
 
-from collections.abc import Collection
+import contextlib
+import re
+from collections.abc import Collection, Iterator
 from typing import Any
+
+# How a traceback ends, and what Beam puts behind it.
+_BEAMS_STEP = " [while running "
+_IN_A_TRACEBACK = re.compile(
+    rf"^proganomaly\.components\.(?:\w+\.)*\w+: (?P<message>.+?)(?:{re.escape(_BEAMS_STEP)}.*)?$",
+    re.MULTILINE,
+)
 
 
 class UserError(Exception):
@@ -46,3 +55,24 @@ def check_range(
     if maximum is not None:
         bounds.append(f"{'below' if exclusive else 'at most'} {maximum}")
     raise SettingsError(f"{name} must be {' and '.join(bounds)}; received {value!r}")
+
+
+@contextlib.contextmanager
+def errors_of_workers() -> Iterator[None]:
+    """Raises a UserError of a Beam worker as what it was.
+
+    It arrives with the name of Beam's step behind it, or, from another process, as the text of a traceback.
+
+    Raises:
+        UserError: the error raised inside is, or ends with, one.
+    """
+    try:
+        yield
+    except Exception as error:
+        if isinstance(error, UserError) and _BEAMS_STEP not in str(error):
+            raise
+        text = f"{UserError.__module__}.UserError: {error}" if isinstance(error, UserError) else str(error)
+        found = _IN_A_TRACEBACK.search(text)
+        if found is None:
+            raise
+        raise UserError(found["message"]) from error

@@ -22,7 +22,7 @@ def box_mean_pyramid(planes: np.ndarray) -> dict[int, np.ndarray]:
         Resolution -> uint8 [C, resolution, resolution], from R down to 4. Level R is `planes` itself.
     """
     levels = {planes.shape[-1]: planes}
-    # Sums of 4^k pixels are integers below 2^24 (256 * 4^8, from 1024 down to 4): exact, and faster than floats.
+    # Sums of 4^k pixels are integers below 2^24 (256 * 4^8, from 1024 down to 4): exact, faster than floats.
     sums, shift = planes, 0
     while sums.shape[-1] > _SMALLEST:
         pairs = _add_neighbours(sums)

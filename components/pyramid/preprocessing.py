@@ -3,6 +3,8 @@
 from collections.abc import Callable, Mapping
 from typing import Any
 
+import numpy as np
+import pyarrow as pa
 import tensorflow as tf
 import tensorflow_transform as tft
 
@@ -11,13 +13,13 @@ from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.records import image_example
 
 PIXELS = "pixels"
-_STATISTICS = (image_example.BRIGHTNESS, image_example.CONTRAST, image_example.SHARPNESS)
+STATISTICS = (image_example.BRIGHTNESS, image_example.CONTRAST, image_example.SHARPNESS)
 _USED = (
     image_example.IMAGE,
     image_example.FILENAME,
     image_example.LABEL,
     image_example.DEFECT_TYPE,
-    *_STATISTICS,
+    *STATISTICS,
 )
 
 
@@ -40,10 +42,17 @@ def make_preprocessing_fn(spec: ImageSpec) -> Callable[[Mapping[str, Any]], dict
     channels], as TFT knows no uint8), `filename`, `defect_type` (strings, the latter "" if unknown), `label`
     (int64: 0, 1, or -1 if unknown), and `brightness_z`, `contrast_z`, `sharpness_z` (float: standard
     deviations from the mean of the images that were analysed).
+
+    An image of no bytes has no pixels, "": the analysis, which wants the statistics alone, passes images
+    without theirs. TensorFlow would otherwise decode there as soon as the decoder holds an assertion.
     """
 
     def to_pixels(image_bytes: tf.Tensor) -> tf.Tensor:
-        return tf.io.serialize_tensor(decode_image(image_bytes, spec))
+        return tf.cond(
+            tf.strings.length(image_bytes) > 0,
+            lambda: tf.io.serialize_tensor(decode_image(image_bytes, spec)),
+            lambda: tf.constant(b""),
+        )
 
     def preprocessing_fn(inputs: Mapping[str, Any]) -> dict[str, tf.Tensor]:
         outputs = {
@@ -52,11 +61,29 @@ def make_preprocessing_fn(spec: ImageSpec) -> Callable[[Mapping[str, Any]], dict
             image_example.LABEL: _dense(inputs, image_example.LABEL),
             image_example.DEFECT_TYPE: _dense(inputs, image_example.DEFECT_TYPE),
         }
-        for name in _STATISTICS:
+        for name in STATISTICS:
             outputs[f"{name}_z"] = tft.scale_to_z_score(inputs[name])
         return outputs
 
     return preprocessing_fn
+
+
+def analysis_batch(statistics: np.ndarray, schema: pa.Schema) -> pa.RecordBatch:
+    """Returns images for the analysis: their statistics, and nothing else that `raw_feature_spec` names.
+
+    Args:
+        statistics: float32 [N, 3], `STATISTICS` of N images.
+        schema: What the analysis reads.
+    """
+    nothing = {image_example.IMAGE: [b""], image_example.FILENAME: [b""]}
+    columns = dict(zip(STATISTICS, statistics.T[:, :, np.newaxis].tolist(), strict=True))
+    return pa.RecordBatch.from_arrays(
+        [
+            pa.array(columns.get(field.name) or [nothing.get(field.name, [])] * len(statistics), field.type)
+            for field in schema
+        ],
+        schema=schema,
+    )
 
 
 def _dense(inputs: Mapping[str, Any], name: str) -> tf.Tensor:

@@ -14,8 +14,8 @@ class PyramidSettings:
     Attributes:
         on_data_anomalies: What happens when ExampleValidator found anomalies in the data's statistics: "warn"
             prints one line for each, "stop" ends the run.
-        shard_mebibytes: Size of a file of the largest level, roughly. A shard is what one worker holds in
-            memory at a time (about four times its size).
+        shard_mebibytes: Size of a file of the largest level, roughly. A shard is what one worker writes at a
+            time, so there should be more of them than workers; memory does not hang on it.
     """
 
     on_data_anomalies: str = "warn"

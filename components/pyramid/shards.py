@@ -1,75 +1,78 @@
-"""Cuts a split into shards of shuffled images and writes a shard's pyramid.
+"""Cuts a split into shards of shuffled images.
 
-Images are shuffled by a hash of their file name: the order looks random, is the same in every run, and does
-not change when others are added. A shard is a range of hashes, is transformed as one batch and written by one
-worker, so decoded pixels are never sent around: only the encoded images are.
+Images are shuffled by a hash of their Examples: the order looks random, hangs on nothing but the images, and
+does not change when others are added. A shard is a range of hashes; one worker writes it.
 """
 
-import hashlib
 import math
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 
-import pyarrow as pa
-import tensorflow as tf
-from tfx_bsl.coders import example_coder
+import numpy as np
+from numpy.typing import NDArray
 
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.pyramid.level_writer import level_writer
-from proganomaly.components.pyramid.preprocessing import PIXELS
-from proganomaly.components.records.image_example import FILENAME, decode_image_example
+from proganomaly.components.pyramid.inventory import Inventory
+from proganomaly.components.records.record_places import RecordPlaces, read_places
 
-_HASH_BYTES = 7  # Beam's integers have 64 bits, signed
+# What decides on a shard: the hash's upper half, so that a product with the number of shards fits 64 bits.
+_SHARD_BITS = np.uint64(32)
+# Images of this many bytes, encoded and decoded, are handled together: enough to make the call itself cheap.
+_BATCH_BYTES = 16 * 2**20
+
+ShardPart = tuple[RecordPlaces, NDArray[np.uint64]]
 
 
 def count_shards(images: int, spec: ImageSpec, shard_mebibytes: int) -> int:
     """Returns how many shards keep a file of the largest level near the wanted size."""
-    image_bytes = spec.resolution**2 * spec.channels
-    return max(1, math.ceil(images * image_bytes / (shard_mebibytes * 2**20)))
+    return max(1, math.ceil(images * _image_bytes(spec) / (shard_mebibytes * 2**20)))
 
 
-def key_by_shard(serialized: bytes, num_shards: int) -> tuple[int, tuple[int, bytes]]:
-    """Returns (shard, (place in the shuffled order, Example))."""
-    place = _place(decode_image_example(serialized).filename)
-    return _shard(place, num_shards), (place, serialized)
+def cut_into_shards(inventory: Inventory, num_shards: int) -> Iterator[tuple[int, ShardPart]]:
+    """Yields (shard, places and hashes of those images of a file that belong there)."""
+    shards = (inventory.keys >> _SHARD_BITS) * np.uint64(num_shards) >> _SHARD_BITS
+    for shard in np.unique(shards):
+        which = shards == shard
+        yield int(shard), (inventory.places.select(which), inventory.keys[which])
 
 
-def decode_shard(keyed: tuple[int, Iterable[tuple[int, bytes]]], schema: bytes) -> pa.RecordBatch:
-    """Turns a shard's Examples, in their shuffled order, into one batch for the transform graph."""
-    _, examples = keyed
-    decoder = example_coder.ExamplesToRecordBatchDecoder(schema)
-    return decoder.DecodeBatch([serialized for _, serialized in sorted(examples)])
+def read_shard(parts: Iterable[ShardPart], spec: ImageSpec) -> Iterator[tuple[list[str], list[bytes]]]:
+    """Reads a shard's Examples in their shuffled order, batch by batch.
 
-
-def write_shard(transformed: tuple[pa.RecordBatch, dict], split_folder: str, num_shards: int) -> int:
-    """Writes one shard of every level, `<split_folder>/rNN/data-<shard>-of-<num_shards>.tfrecord`.
+    Examples of one hash (equal ones, and of those that differ and are equally long one pair in 2^32) come in
+    the order of their files.
 
     Args:
-        transformed: A batch as TransformDataset puts it out; all of one shard.
-        split_folder: Where the split's levels go.
-        num_shards: Number of the split's shards.
+        parts: Of any files, in any order.
+        spec: Decides, with the lengths of the records, how many make a batch.
 
-    Returns:
-        The number of images.
+    Yields:
+        For every Example "file: record number", for messages, and the serialised Example.
     """
-    batch, _ = transformed
-    filenames = _column(batch, FILENAME)
-    shard = _shard(_place(filenames[0].decode("utf-8")), num_shards)
-    name = f"data-{shard:05d}-of-{num_shards:05d}.tfrecord"
-    with level_writer(lambda level: f"{split_folder}/{level}/{name}") as write:
-        for pixels in _column(batch, PIXELS):
-            write(tf.io.parse_tensor(pixels, tf.uint8).numpy())
-    return len(filenames)
+    ordered = sorted(parts, key=lambda part: part[0].path)
+    places = [places for places, _ in ordered]
+    files = np.repeat(np.arange(len(places)), [len(one) for one in places])
+    rows = np.concatenate([np.arange(len(one)) for one in places])
+    order = np.argsort(np.concatenate([keys for _, keys in ordered]), kind="stable")
+    sizes = np.concatenate([one.lengths for one in places])[order] + _image_bytes(spec)
+    batches = (np.cumsum(sizes) - sizes) // _BATCH_BYTES
+    for begin in np.flatnonzero(np.diff(batches, prepend=-1)):
+        batch = order[begin : np.searchsorted(batches, batches[begin], side="right")]
+        yield _read_batch(places, files[batch], rows[batch])
 
 
-def _place(filename: str) -> int:
-    """Returns an image's place in the shuffled order, from 0 to 2^64 - 1."""
-    return int.from_bytes(hashlib.sha256(filename.encode("utf-8")).digest()[:_HASH_BYTES], "big")
+def _read_batch(
+    places: list[RecordPlaces], files: np.ndarray, rows: np.ndarray
+) -> tuple[list[str], list[bytes]]:
+    """Reads rows of files: every file once and from its begin to its end, whatever the order."""
+    names, contents = [""] * len(files), [b""] * len(files)
+    for file in np.unique(files):
+        (wanted,) = np.nonzero(files == file)
+        wanted = wanted[np.argsort(rows[wanted])]
+        chosen = places[file].select(rows[wanted])
+        for place, number, content in zip(wanted, chosen.numbers, read_places(chosen), strict=True):
+            names[place], contents[place] = f"{chosen.path}: record {number}", content
+    return names, contents
 
 
-def _shard(place: int, num_shards: int) -> int:
-    return place * num_shards >> (8 * _HASH_BYTES)
-
-
-def _column(batch: pa.RecordBatch, name: str) -> list[bytes]:
-    """Returns a column of one value per row."""
-    return batch.column(batch.schema.get_field_index(name)).flatten().to_pylist()
+def _image_bytes(spec: ImageSpec) -> int:
+    return spec.resolution**2 * spec.channels

@@ -36,6 +36,13 @@ def write_pyramid_info(folder: str, info: PyramidInfo) -> None:
     write_atomic(f"{folder.rstrip('/')}/{_FILE_NAME}", to_json(info) + "\n")
 
 
+def remove_pyramid_info(folder: str) -> None:
+    """Makes `folder` one that no reader takes for whole."""
+    path = f"{folder.rstrip('/')}/{_FILE_NAME}"
+    if tf.io.gfile.exists(path):
+        tf.io.gfile.remove(path)
+
+
 def read_pyramid_info(folder: str) -> PyramidInfo:
     """Reads `pyramid.json` from `folder`.
 

@@ -1,6 +1,8 @@
 """PyramidTransform on a few images, read back by plain protobuf and compared with Pillow and float64."""
 
+import dataclasses
 import io
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -13,9 +15,12 @@ from tfx.types import artifact_utils, channel, standard_artifacts
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.decode import decode_image
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.pyramid import component, executor, preprocessing, shards
+from proganomaly.components.pyramid import component, executor, preprocessing
 from proganomaly.components.pyramid.data_anomalies import check_data_anomalies
+from proganomaly.components.pyramid.inventory import take_inventory
 from proganomaly.components.pyramid.settings import PyramidSettings
+from proganomaly.components.pyramid.shard_writer import WriteShard
+from proganomaly.components.pyramid.shards import cut_into_shards
 from proganomaly.components.records import image_example, pyramid_folder, pyramid_record
 from proganomaly.components.settings import from_json, to_json
 
@@ -56,11 +61,15 @@ def _expected_pixels(record: image_example.ImageRecord, resolution: int) -> np.n
 
 def _write_examples(folder, images: dict[str, int]) -> standard_artifacts.Examples:
     for split, count in images.items():
-        path = folder / f"Split-{split}" / "data_tfrecord-00000-of-00001.gz"
-        path.parent.mkdir(parents=True)
-        with tf.io.TFRecordWriter(str(path), "GZIP") as writer:
-            for index in range(count):
-                writer.write(image_example.encode_image_example(_record(split, index)))
+        (folder / f"Split-{split}").mkdir(parents=True)
+        # The second file is as another ExampleGen writes it.
+        for name, compression, indices in (
+            ("data-0.tfrecord", "", range(0, count, 2)),
+            ("data-1.gz", "GZIP", range(1, count, 2)),
+        ):
+            with tf.io.TFRecordWriter(f"{folder}/Split-{split}/{name}", compression) as writer:
+                for index in indices:
+                    writer.write(image_example.encode_image_example(_record(split, index)))
     examples = standard_artifacts.Examples()
     examples.uri = str(folder)
     examples.split_names = artifact_utils.encode_split_names(list(images))
@@ -88,6 +97,11 @@ def _run(folder, examples, **settings):
 @pytest.fixture(scope="module")
 def outputs(tmp_path_factory):
     folder = tmp_path_factory.mktemp("pyramid")
+    # What runs that were killed have left, which had more shards.
+    for path in ("Split-train/r02/data-00003-of-00009.tfrecord", "Split-train/r02/.data.1", "tmp/graph"):
+        left = folder / "pyramid" / path
+        left.parent.mkdir(parents=True, exist_ok=True)
+        left.write_bytes(b"half")
     return _run(folder, _write_examples(folder / "examples", IMAGES))
 
 
@@ -126,6 +140,12 @@ def test_artifact_says_what_it_holds(outputs, tmp_path):
     assert artifact_utils.decode_split_names(pyramid.split_names) == list(IMAGES)
     assert pyramid.get_string_custom_property("payload") == "pyramid"
     assert sorted(tf.io.gfile.listdir(pyramid.uri)) == [*sorted(f"Split-{s}" for s in IMAGES), "pyramid.json"]
+    for split in IMAGES:
+        files = {
+            path.relative_to(pyramid.uri).as_posix()
+            for path in Path(pyramid.uri, f"Split-{split}").rglob("*.*")
+        }
+        assert files == {f"Split-{split}/r{level:02}/data-00000-of-00001.tfrecord" for level in (2, 3, 4)}
 
 
 def test_transform_graph_gives_the_same_pixels_and_the_training_statistics(outputs):
@@ -146,6 +166,37 @@ def test_transform_graph_gives_the_same_pixels_and_the_training_statistics(outpu
     assert list(result["defect_type"].numpy()) == [b"", b"scratch", b""]
 
 
+def test_what_is_analysed_has_no_pixels(outputs):
+    """Without its bytes an image is not decoded, whatever the decoder asserts, and its statistics count."""
+    graph = tft.TFTransformOutput(outputs[0].uri)
+    record = dataclasses.replace(_record("train", 1), image=b"")
+    raw = tf.io.parse_example([image_example.encode_image_example(record)], graph.raw_feature_spec())
+    assert graph.transform_features_layer()(raw)["pixels"].numpy() == [b""]
+
+
+def test_a_killed_worker_leaves_nothing_that_is_read(tmp_path):
+    for name in (".data-0.0123abcd", "data-0"):
+        path = tmp_path / "Split-train" / "r02" / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.touch()
+    executor._remove_attempts(str(tmp_path), ["train"])
+    assert [path.name for path in path.parent.iterdir()] == ["data-0"]
+
+
+def test_an_image_that_cannot_be_decoded_is_named_and_its_shard_is_not_written(outputs, tmp_path):
+    records = [_record("train", index) for index in range(3)]
+    records[1] = dataclasses.replace(records[1], image=records[1].image[:-40])
+    path = f"{tmp_path}/examples"
+    with tf.io.TFRecordWriter(path) as writer:
+        for record in records:
+            writer.write(image_example.encode_image_example(record))
+    ((shard, part),) = cut_into_shards(take_inventory(path), 1)
+    write = WriteShard(outputs[0].uri, f"{tmp_path}/out", SPEC)
+    with pytest.raises(UserError, match=rf"^{path}: record 1: the image cannot be decoded \(.*\)$"):
+        list(write.process((shard, [part]), 1, None))
+    assert not [path for path in tmp_path.rglob("*") if path.is_file() and path.name != "examples"]
+
+
 def test_absent_label_is_minus_one(outputs):
     graph = tft.TFTransformOutput(outputs[0].uri)
     example = image_example.encode_image_example(_record("train", 0))
@@ -153,24 +204,18 @@ def test_absent_label_is_minus_one(outputs):
     assert graph.transform_features_layer()(raw)["label"].numpy() == [-1]
 
 
-def test_shards_partition_the_images_in_one_order(tmp_path):
-    records = [image_example.encode_image_example(_record("train", index)) for index in range(30)]
-    one = sorted(shards.key_by_shard(record, 1)[1] for record in records)
-    keyed = [shards.key_by_shard(record, 4) for record in records]
-    assert {shard for shard, _ in keyed} == {0, 1, 2, 3}
-    assert [place for _, place in sorted(keyed)] == one
-
-
-@pytest.mark.parametrize(
-    "images, resolution, expected", [(0, 4, 1), (21, 1024, 1), (22, 1024, 2), (640, 1024, 30)]
-)
-def test_number_of_shards(images, resolution, expected):
-    assert shards.count_shards(images, ImageSpec(resolution, 3), 64) == expected
-
-
 def test_split_without_images_is_refused(tmp_path):
     with pytest.raises(UserError, match=r"at least one image; received .*'calibration': 0"):
         _run(tmp_path, _write_examples(tmp_path / "examples", {"train": 2, "calibration": 0}))
+
+
+def test_damaged_examples_are_named(tmp_path):
+    examples = _write_examples(tmp_path / "examples", {"train": 2})
+    path = tmp_path / "examples" / "Split-train" / "data-0.tfrecord"
+    path.write_bytes(path.read_bytes()[:-5])
+    with pytest.raises(UserError, match=rf"^{path} is damaged.*record 0: the file ends inside of it$"):
+        _run(tmp_path, examples)
+    assert not (tmp_path / "pyramid" / "pyramid.json").exists()
 
 
 def test_data_without_train_is_refused(tmp_path):
