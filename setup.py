@@ -17,7 +17,7 @@ setup(
     packages=packages,
     package_dir={f"proganomaly.{folder}": folder for folder in FOLDERS},
     package_data={
-        "proganomaly.pipeline": ["presets/*.yaml"],
+        "proganomaly.pipeline": ["presets/*.yaml", "schema/*.pbtxt"],
         "proganomaly.components.evaluator": ["templates/*.html"],
     },
 )

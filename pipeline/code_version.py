@@ -9,6 +9,7 @@ import proganomaly.components
 # What a component's result depends on beside its own folder.
 _LIBRARIES = {
     "image_example_gen": ("images", "records"),
+    "data_validation": ("images", "records"),
     "pyramid": ("images", "records"),
     "trainer": ("images", "records", "model"),
     "evaluator": ("images", "records", "metrics", "model"),

@@ -5,6 +5,7 @@ import os
 from importlib import resources
 from typing import Any
 
+from proganomaly.components.data_validation.settings import DriftSettings
 from proganomaly.components.errors import SettingsError, UserError, check_choice
 from proganomaly.components.evaluator.settings import EvaluatorSettings
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
@@ -23,9 +24,12 @@ class Config:
             and `{DD}`, stand for the newest batch.
         output: The run folder: artifacts, checkpoints, logs, `summary.json`.
         serving: The versioned directory that models are pushed to; `<output>/serving` when empty.
+        schema: File of the schema that data is validated against, derived by the first run if it is missing;
+            `<output>/schema/schema.pbtxt` when empty.
         name: Name of the pipeline.
         image: What every image becomes before a network sees it.
         ingest: How the folder becomes Examples.
+        drift: When a new span differs too much from those before it, and what happens then.
         pyramid: How the multi-resolution records are written.
         trainer: How the networks are trained, and how they score.
         evaluator: How a model is measured, and when it is blessed.
@@ -35,9 +39,11 @@ class Config:
     data: str = ""
     output: str = "runs/proganomaly"
     serving: str = ""
+    schema: str = ""
     name: str = "proganomaly"
     image: ImageSpec = dataclasses.field(default_factory=ImageSpec)
     ingest: ImageExampleGenSettings = dataclasses.field(default_factory=ImageExampleGenSettings)
+    drift: DriftSettings = dataclasses.field(default_factory=DriftSettings)
     pyramid: PyramidSettings = dataclasses.field(default_factory=PyramidSettings)
     trainer: TrainerSettings = dataclasses.field(default_factory=TrainerSettings)
     evaluator: EvaluatorSettings = dataclasses.field(default_factory=EvaluatorSettings)
@@ -54,6 +60,11 @@ class Config:
     def serving_directory(self) -> str:
         """Where models are pushed to."""
         return self.serving or os.path.join(self.output, "serving")
+
+    @property
+    def schema_path(self) -> str:
+        """Where the schema of the data is kept."""
+        return self.schema or os.path.join(self.output, "schema", "schema.pbtxt")
 
 
 def preset_path(name: str) -> str:

@@ -13,6 +13,14 @@ from tfx.orchestration.pipeline import Pipeline
 from tfx.orchestration.portable.mlmd import execution_lib
 from tfx.types import Artifact, standard_artifacts
 
+from proganomaly.components.data_validation import schema_executor
+
+# Artifacts of which a copy stands elsewhere, and the property that says where.
+_COPIED_TO = {
+    standard_artifacts.PushedModel.TYPE_NAME: "pushed_destination",
+    standard_artifacts.Schema.TYPE_NAME: schema_executor.KEPT_AT,
+}
+
 
 @dataclasses.dataclass(frozen=True)
 class ComponentRun:
@@ -41,7 +49,7 @@ def run_locally(pipeline: Pipeline) -> list[ComponentRun]:
         UserError: a component met something that the user can mend.
         KeyboardInterrupt: the run was interrupted.
     """
-    _forget_lost_pushes(pipeline)
+    _forget_lost_copies(pipeline)
     progress = _Progress(pipeline)
     # TFX's thousands of messages go to our handler alone; what Beam says goes nowhere below an error.
     logger = absl_logging.get_absl_logger()
@@ -59,16 +67,17 @@ def run_locally(pipeline: Pipeline) -> list[ComponentRun]:
     return progress.runs
 
 
-def _forget_lost_pushes(pipeline: Pipeline) -> None:
-    """Makes Pusher push again what somebody has deleted from the serving directory.
+def _forget_lost_copies(pipeline: Pipeline) -> None:
+    """Makes a component write again what somebody has deleted: a model that was pushed, the kept schema.
 
-    The cache asks only whether Pusher's own copy of a model is there, so that copy goes too.
+    The cache asks only whether the component's own copy is there, so that copy goes too.
     """
     with metadata.Metadata(pipeline.metadata_connection_config) as handle:
-        for artifact in handle.store.get_artifacts_by_type(standard_artifacts.PushedModel.TYPE_NAME):
-            pushed = artifact.custom_properties["pushed_destination"].string_value
-            if pushed and not tf.io.gfile.exists(pushed) and tf.io.gfile.exists(artifact.uri):
-                tf.io.gfile.rmtree(artifact.uri)
+        for type_name, place in _COPIED_TO.items():
+            for artifact in handle.store.get_artifacts_by_type(type_name):
+                copy = artifact.custom_properties[place].string_value
+                if copy and not tf.io.gfile.exists(copy) and tf.io.gfile.exists(artifact.uri):
+                    tf.io.gfile.rmtree(artifact.uri)
 
 
 class _Progress(logging.Handler):

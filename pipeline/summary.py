@@ -1,5 +1,6 @@
 """What a run came to: one dictionary, written as `summary.json` and printed as a table."""
 
+import collections
 import json
 import os
 from typing import Any
@@ -22,10 +23,14 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
     Returns:
         A dictionary with at least `anomalies` ("labelled", "synthetic" or "none"), `image_auroc`,
         `pixel_auroc`, `aupro`, `baselines`, `control` (None without one), `blessed`, `reasons`,
-        `pushed_model` (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`, `components`.
+        `pushed_model` (None if refused), `report`, `tensorboard`, `ingested`, `quarantined`,
+        `quarantined_by_stage`, `drift` (status, span, alarms, acknowledged), `components`.
     """
     outputs = {key: artifact for run in runs for key, artifact in run.outputs.items()}
     examples, evaluation = outputs["examples"], outputs["evaluation"].uri
+    quarantine = os.path.join(examples.uri, "quarantine.jsonl")
+    with tf.io.gfile.GFile(os.path.join(outputs["drift"].uri, "drift.json")) as file:
+        drift = json.load(file)
     with tf.io.gfile.GFile(os.path.join(evaluation, "metrics.json")) as file:
         metrics = json.load(file)
     pushed = outputs.get("pushed_model")
@@ -40,11 +45,20 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
         "found": examples.get_int_custom_property("images_found"),
         "ingested": examples.get_int_custom_property("images_ingested"),
         "quarantined": examples.get_int_custom_property("images_quarantined"),
-        "quarantine": os.path.join(examples.uri, "quarantine.jsonl"),
+        "quarantine": quarantine,
+        "quarantined_by_stage": _count_stages(quarantine),
+        "drift": {name: drift[name] for name in ("status", "span", "alarms", "acknowledged")},
         "components": [
             {"name": run.name, "seconds": round(run.seconds, 2), "cached": run.cached} for run in runs
         ],
     }
+
+
+def _count_stages(quarantine: str) -> dict[str, int]:
+    """Returns the number of quarantined images by the stage that found what is wrong, the most first."""
+    with tf.io.gfile.GFile(quarantine) as file:
+        stages = collections.Counter(json.loads(line)["stage"] for line in file)
+    return dict(stages.most_common())
 
 
 def write_summary(config: Config, summary: dict[str, Any]) -> str:
@@ -70,7 +84,15 @@ def print_summary(summary: dict[str, Any], path: str) -> None:
     console.print()
     console.print(components)
     console.print(measures)
-    console.print(f"images       {summary['ingested']} ingested, {summary['quarantined']} quarantined")
+    stages = ", ".join(f"{stage} {number}" for stage, number in summary["quarantined_by_stage"].items())
+    console.print(
+        f"images       {summary['ingested']} ingested, {summary['quarantined']} quarantined"
+        f"{stages and f' ({stages})'}"
+    )
+    drift = summary["drift"]
+    state = "acknowledged" if drift["acknowledged"] else "drift"
+    for alarm in drift["alarms"]:
+        console.print(f"{state:<12} span {drift['span']}: {alarm}")
     console.print(f"verdict      {'blessed' if summary['blessed'] else 'refused'}")
     for reason in summary["reasons"]:
         console.print(f"             - {reason}")

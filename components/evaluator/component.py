@@ -21,6 +21,7 @@ class AnomalyEvaluatorSpec(component_spec.ComponentSpec):
     INPUTS = {
         "examples": component_spec.ChannelParameter(type=standard_artifacts.Examples),
         "model": component_spec.ChannelParameter(type=standard_artifacts.Model),
+        "drift": component_spec.ChannelParameter(type=standard_artifacts.ExampleAnomalies, optional=True),
     }
     OUTPUTS = {
         "evaluation": component_spec.ChannelParameter(type=standard_artifacts.ModelEvaluation),
@@ -52,6 +53,7 @@ class AnomalyEvaluator(base_beam_component.BaseBeamComponent):
         settings: EvaluatorSettings,
         image_spec: ImageSpec,
         baseline_model: str = "",
+        drift: channel.BaseChannel | None = None,
         code_version: str = "",
     ) -> None:
         """Builds the component.
@@ -62,6 +64,7 @@ class AnomalyEvaluator(base_beam_component.BaseBeamComponent):
             settings: How the model is measured, and when it is blessed.
             image_spec: What the networks see.
             baseline_model: Path of the served version's SavedModel, to compare with; "" without one.
+            drift: What the drift detector found, for the report.
             code_version: Part of the cache's key: another version runs anew.
         """
         spec = AnomalyEvaluatorSpec(
@@ -71,6 +74,7 @@ class AnomalyEvaluator(base_beam_component.BaseBeamComponent):
             code_version=code_version,
             examples=examples,
             model=model,
+            drift=drift,
             evaluation=channel.Channel(type=standard_artifacts.ModelEvaluation),
             blessing=channel.Channel(type=standard_artifacts.ModelBlessing),
         )

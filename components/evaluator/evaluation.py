@@ -14,7 +14,9 @@ from proganomaly.components.evaluator.held_out import CALIBRATION, TRAIN, Data, 
 from proganomaly.components.evaluator.predict import Predictions, Scored, ServedModel, predict
 from proganomaly.components.evaluator.rebuilt import NotRebuilt, read_recipe, score_untrained
 from proganomaly.components.evaluator.settings import EvaluatorSettings
+from proganomaly.components.evaluator.sources import measure_sources
 from proganomaly.components.evaluator.suspects import find_suspects
+from proganomaly.components.images.spec import TILES
 from proganomaly.components.metrics.detection import image_auroc
 from proganomaly.components.records.image_example import ANOMALOUS, NORMAL, ImageRecord
 
@@ -77,15 +79,20 @@ def evaluate(model: ServedModel, served: str, data: Data, settings: EvaluatorSet
         "normals": held.normals,
         "anomalies": held.anomalies,
         "images": len(held.records),
+        "unit": "tiles" if data.spec.fit == TILES else "images",
         "model": description,
         **_measure(predictions, truth, held, description["false_positive_rate"]),
         "components": _measure_components(predictions, truth, description["members"] or ()),
         "baseline_model": _measure_served(served, held.records, truth, settings) if served else None,
         **_measure_simpler(model, held, truth, data, settings),
     }
+    is_finite = not metrics["scores_not_finite"]
+    # Synthetic defects are drawn on some of an image's tiles: nothing is left to say of the image.
+    if data.spec.fit == TILES and is_finite and held.anomalies != held_out.SYNTHETIC:
+        rate = description["false_positive_rate"]
+        metrics["sources"] = measure_sources(predictions, truth.labels, rate)
     verdict = _judge(metrics, settings)
     metrics.update(blessed=verdict.blessed, reasons=list(verdict.reasons))
-    is_finite = not metrics["scores_not_finite"]
     searched, suspects = _search_suspects(model, data, settings) if is_finite else (0, None)
     metrics["suspects_searched"] = searched
     return Evaluation(metrics, verdict, predictions, truth, suspects)

@@ -11,6 +11,7 @@ from tfx.types import artifact, artifact_utils
 from tfx.utils import path_utils
 
 from proganomaly.components.evaluator import slices, suspects
+from proganomaly.components.evaluator.data_notes import read_data_notes
 from proganomaly.components.evaluator.evaluation import Evaluation, evaluate
 from proganomaly.components.evaluator.gate import Verdict
 from proganomaly.components.evaluator.held_out import Data
@@ -42,7 +43,7 @@ class Executor(tfx_evaluator.Executor):
         """Scores, measures, reports, blesses.
 
         Args:
-            input_dict: `examples`, `model`.
+            input_dict: `examples`, `model`; `drift` where there is a detector.
             output_dict: `evaluation`, `blessing`; see the component.
             exec_properties: `settings` and `image_spec` as JSON, `baseline_model` (a path or "").
 
@@ -64,12 +65,17 @@ class Executor(tfx_evaluator.Executor):
         data = Data(read, artifact_utils.decode_split_names(examples[0].split_names), spec)
         evaluation = evaluate(model, served, data, settings)
         _write_results(folder, evaluation)
-        report = build_report(evaluation, model, spec, settings.report_images)
+        notes = read_data_notes(examples[0].uri, _uri(input_dict.get("drift")), settings.report_quarantined)
+        report = build_report(evaluation, model, spec, settings.report_images, notes)
         for name, png in report.pictures.items():
             write_atomic(f"{folder}/report/{name}", png)
         write_atomic(f"{folder}/{REPORT_FILE}", report.html)
         blessing = artifact_utils.get_single_instance(output_dict["blessing"])
         _bless(blessing, model_artifact, served, evaluation.verdict)
+
+
+def _uri(optional: list[artifact.Artifact] | None) -> str:
+    return artifact_utils.get_single_uri(optional) if optional else ""
 
 
 def _write_results(folder: str, evaluation: Evaluation) -> None:

@@ -2,6 +2,7 @@
 
 import io
 import math
+from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.axes import Axes
@@ -98,6 +99,26 @@ def score_histogram(
         axes.set_xlim(edges[0], edges[-1])
     axes.set(xlabel="score", ylabel="images")
     axes.legend(loc="upper right", frameon=False)
+    return _to_png(figure, axes)
+
+
+def two_histograms(title: str, histogram: Mapping[str, Sequence[float]]) -> bytes:
+    """Draws how a feature is distributed in the newest span, over the reference.
+
+    Args:
+        title: What the feature is called.
+        histogram: `edges` [K + 1], and the shares of images in each bin: `reference` [K], `new` [K].
+    """
+    figure = Figure(figsize=(3.2, 2.2), layout="constrained")
+    axes = figure.subplots()
+    for side, colour, name in (
+        ("reference", NORMAL_COLOUR, "reference"),
+        ("new", ANOMALOUS_COLOUR, "newest span"),
+    ):
+        axes.stairs(histogram[side], histogram["edges"], fill=True, color=colour, alpha=0.6, label=name)
+    axes.locator_params(axis="x", nbins=5)
+    axes.set(xlabel=title, ylabel="share of images")
+    axes.legend(frameon=False, fontsize="small")
     return _to_png(figure, axes)
 
 

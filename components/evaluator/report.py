@@ -10,6 +10,7 @@ import jinja2
 import numpy as np
 
 from proganomaly.components.evaluator import figures
+from proganomaly.components.evaluator.data_notes import DataNotes
 from proganomaly.components.evaluator.evaluation import Evaluation
 from proganomaly.components.evaluator.galleries import Gallery, choose_galleries
 from proganomaly.components.evaluator.gate import SIMPLER_NAMES
@@ -59,7 +60,9 @@ class Report:
     pictures: dict[str, bytes]
 
 
-def build_report(evaluation: Evaluation, model: ServedModel, spec: ImageSpec, num_images: int) -> Report:
+def build_report(
+    evaluation: Evaluation, model: ServedModel, spec: ImageSpec, num_images: int, notes: DataNotes
+) -> Report:
     """Builds the report; where a score is not finite, without pictures.
 
     Args:
@@ -67,6 +70,7 @@ def build_report(evaluation: Evaluation, model: ServedModel, spec: ImageSpec, nu
         model: Asked again for the reconstructions of the few images that are shown.
         spec: What the network sees.
         num_images: Images in each gallery.
+        notes: What is told of the data.
     """
     metrics = evaluation.metrics
     plots: dict[str, bytes] = {}
@@ -90,6 +94,7 @@ def build_report(evaluation: Evaluation, model: ServedModel, spec: ImageSpec, nu
         components=_components(metrics),
         plots=plots,
         galleries=galleries,
+        notes=notes,
     )
     pictures = {f"{name}.png": png for name, png in plots.items()}
     for gallery in galleries:

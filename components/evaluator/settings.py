@@ -28,6 +28,7 @@ class EvaluatorSettings:
         baseline_images: Most training images that the baselines and the untrained networks are fitted on.
         suspect_images: Most training images that are searched for anomalies among them; 0 for none.
         report_images: Images in each gallery of the report.
+        report_quarantined: Images that could not be used which the report lists, at most.
     """
 
     min_image_auroc: float = 0.6
@@ -41,6 +42,7 @@ class EvaluatorSettings:
     baseline_images: int = 2000
     suspect_images: int = 1000
     report_images: int = 6
+    report_quarantined: int = 20
 
     def __post_init__(self) -> None:
         check_range("min_image_auroc", self.min_image_auroc, 0, 1)
@@ -52,3 +54,4 @@ class EvaluatorSettings:
         check_range("baseline_images", self.baseline_images, 2)
         check_range("suspect_images", self.suspect_images, 0)
         check_range("report_images", self.report_images, 0, 100)
+        check_range("report_quarantined", self.report_quarantined, 0)

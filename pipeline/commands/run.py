@@ -53,6 +53,7 @@ def _run(config: Config, provenance: "Provenance") -> int:
 
 
 def _run_alone(config: Config, provenance: "Provenance") -> int:
+    from proganomaly.components.data_validation.schema import edited_fingerprint
     from proganomaly.components.files import write_atomic
     from proganomaly.pipeline.local_runner import run_locally
     from proganomaly.pipeline.pipeline import create_pipeline
@@ -61,7 +62,8 @@ def _run_alone(config: Config, provenance: "Provenance") -> int:
     print(f"proganomaly: {config.data} -> {config.output}", flush=True)
     write_atomic(os.path.join(config.output, "config.yaml"), yaml.safe_dump(as_dict(config), sort_keys=False))
     try:
-        runs = run_locally(create_pipeline(config, provenance))
+        edited_schema = edited_fingerprint(config.schema_path)
+        runs = run_locally(create_pipeline(config, provenance, edited_schema))
     except KeyboardInterrupt:
         print("interrupted: the same command goes on from here", flush=True)
         raise

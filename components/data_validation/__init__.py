@@ -1,0 +1,1 @@
+"""What the images' statistics say before anything is trained: statistics, schema and drift."""
