@@ -1,6 +1,7 @@
 """AnomalyEvaluator on a tiny SavedModel: blessed, refused, without labels, and what it leaves behind."""
 
 import csv
+import dataclasses
 import io
 import json
 import re
@@ -355,3 +356,23 @@ def test_component_keeps_its_settings_and_channels():
     assert from_json(EvaluatorSettings, evaluator.exec_properties["settings"]) == settings
     assert evaluator.exec_properties["baseline_model"] == "serving/7"
     assert evaluator.exec_properties["code_version"] == "3"
+
+
+def test_tiles_are_called_tiles_and_their_images_measured_too(make, train, tmp_path, without_tfma):
+    def tile(kind, image, number, **known):
+        record = make.record(kind, 10 * image + number, **known)
+        return dataclasses.replace(record, filename=f"test/{image}.png#0,{16 * number}")
+
+    test = [tile("good", image, number) for image in range(4) for number in range(3)]
+    test += [tile("stain" if number else "good", 9, number, label=int(number > 0)) for number in range(3)]
+    served = make.export_model(tmp_path / "served")
+    splits = {"train": train, "calibration": train[:3], "test": test}
+    run = Run(make, tmp_path, splits, served, spec=dataclasses.replace(SPEC, fit="tiles"))
+    assert (run.metrics["unit"], run.metrics["images"]) == ("tiles", 15)
+    sources = run.metrics["sources"]
+    assert (sources["images"], sources["anomalies"], sources["image_auroc"]) == (5, 1, 1.0)
+    assert "tiles (test)" in run.html and "AUROC of whole images" in run.html
+    # Nor is there anything of the kind where images are whole.
+    whole = Run(make, tmp_path / "whole", splits)
+    assert whole.metrics["unit"] == "images" and "sources" not in whole.metrics
+    assert "These are tiles" not in whole.html
