@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import re
 
 import tensorflow as tf
 
@@ -60,16 +61,28 @@ class ImageListing:
         layout: Name of its layout, one of `settings.LAYOUTS` but "auto".
         files: In the order of their paths.
         passed_over: Number of files that are not meant as images, such as texts and hidden files.
+        side_files: Files that say something of the images inside of others, such as a pyramid's classes.
+        normal_class: The class that is normal among those of images inside of files; "" for all.
+        group_pattern: What names the group of such an image; see `settings`.
     """
 
     root: str
     layout: str
     files: tuple[ImageFile, ...]
     passed_over: int = 0
+    side_files: tuple[str, ...] = ()
+    normal_class: str = ""
+    group_pattern: str = ""
 
     def count(self, split: str) -> int:
-        """Returns the number of files listed for a split."""
-        return sum(file.split == split for file in self.files)
+        """Returns the number of files listed for a split against which nothing is known."""
+        return sum(file.split == split and not file.problem for file in self.files)
+
+
+def group_of(pattern: str, name: str) -> str:
+    """Returns the group that a pattern finds in the name of an image, "" if it finds none."""
+    match = re.search(pattern, name) if pattern else None
+    return (match[1] or "") if match else ""
 
 
 def fingerprint(listing: ImageListing) -> str:
@@ -80,11 +93,19 @@ def fingerprint(listing: ImageListing) -> str:
     """
     digest = hashlib.sha256(listing.layout.encode())
     for file in listing.files:
-        digest.update(repr(dataclasses.astuple(file)).encode())
-        for path in filter(None, (file.path.partition("#")[0], file.mask)):
-            try:
-                about = tf.io.gfile.stat(f"{listing.root}/{path}")
-            except tf.errors.OpError:
-                continue  # gone since, or a link to nowhere: that is told when it is read
-            digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode("utf-8", "surrogateescape"))
+        digest.update(f"{file}\n".encode())
+        _add_state(digest, listing.root, file.path)
+        if file.mask is not None:
+            _add_state(digest, listing.root, file.mask)
+    for path in listing.side_files:
+        _add_state(digest, listing.root, path)
     return digest.hexdigest()
+
+
+def _add_state(digest: "hashlib._Hash", root: str, path: str) -> None:
+    """Adds a file's size and time of change to a digest."""
+    try:
+        about = tf.io.gfile.stat(f"{root}/{path}")
+    except tf.errors.OpError:
+        return  # gone since, or a link to nowhere: that is told when it is read
+    digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode())

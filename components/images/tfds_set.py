@@ -28,6 +28,11 @@ class TfdsImages:
         settings: What is taken.
         data_dir: Where prepared data sets are; None for TensorFlow Datasets' own folder.
 
+    Attributes:
+        class_names: Names of its classes, () without.
+        full_name: Its name with configuration and version.
+        splits: Names of its splits.
+
     Raises:
         UserError: there is no such data set, feature or class, or it is not there and cannot be downloaded.
     """
@@ -52,6 +57,8 @@ class TfdsImages:
             told = ", ".join(self.class_names[:_TOLD_LABELS])
             more = ", ..." if len(self.class_names) > _TOLD_LABELS else ""
             raise UserError(f"{settings.name} has no class {settings.normal}; its classes are {told}{more}")
+        self.full_name: str = self._builder.info.full_name
+        self.splits = tuple(self._builder.info.splits)
         self._shape = image.shape
 
     def files(self) -> Iterator[tuple[str, np.ndarray]]:

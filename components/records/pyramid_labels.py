@@ -13,7 +13,12 @@ from numpy.typing import NDArray
 from proganomaly.components.errors import UserError
 from proganomaly.components.files import write_atomic
 
-_SUFFIX = "rxx.labels"
+LABELS_SUFFIX = "rxx.labels"
+
+
+def labels_path(prefix: str) -> str:
+    """Returns where the classes of a pyramid are that has such a prefix."""
+    return f"{prefix}{LABELS_SUFFIX}"
 
 
 def write_labels(prefix: str, labels: NDArray[np.float32]) -> None:
@@ -25,7 +30,7 @@ def write_labels(prefix: str, labels: NDArray[np.float32]) -> None:
     """
     buffer = io.BytesIO()
     np.save(buffer, labels)
-    write_atomic(f"{prefix}{_SUFFIX}", buffer.getvalue())
+    write_atomic(labels_path(prefix), buffer.getvalue())
 
 
 def read_labels(prefix: str) -> NDArray[np.float32] | None:
@@ -37,7 +42,7 @@ def read_labels(prefix: str) -> NDArray[np.float32] | None:
     Raises:
         UserError: the file is no such array.
     """
-    path = f"{prefix}{_SUFFIX}"
+    path = labels_path(prefix)
     if not tf.io.gfile.exists(path):
         return None
     with tf.io.gfile.GFile(path, "rb") as file:
