@@ -1,42 +1,34 @@
-"""Looks at one file: either it becomes a record, or it is rejected with the reason."""
+"""Looks at one image: either it becomes a record, or it is rejected with the reason."""
 
-import hashlib
-import io
-import re
+import os
 
 import numpy as np
 import tensorflow as tf
-from PIL import Image
 
-from proganomaly.components.image_example_gen.layouts import CALIBRATION, TRAIN, ImageFile
-from proganomaly.components.images.decode import decode_pixels, image_format
+from proganomaly.components.image_example_gen.listing import FileContent
+from proganomaly.components.images.decode import decode_pixels
 from proganomaly.components.images.features import measure
+from proganomaly.components.images.rejection import Rejected, one_line, rejecting
+from proganomaly.components.images.spec import LARGEST_16_BIT
+from proganomaly.components.images.transcode import servable
 from proganomaly.components.records.image_example import ImageRecord
 
-_LONGEST_REASON = 200
+# No image of n pixels is a file of more than 32 n bytes (4 channels of 64 bits) and some more about it.
+_BYTES_PER_PIXEL = 32
+_BYTES_BESIDE_PIXELS = 64 * 2**20
 
 
-class Rejected(Exception):
-    """A file that cannot be used.
-
-    Attributes:
-        stage: What was tried: "read", "format", "header", "decode" or "mask".
-        reason: One line for the user.
-    """
-
-    def __init__(self, stage: str, reason: str):
-        super().__init__(f"{stage}: {reason}")
-        self.stage = stage
-        self.reason = reason
-
-
-def inspect(root: str, file: ImageFile, max_pixels: int) -> tuple[ImageRecord, np.ndarray]:
+def inspect(
+    root: str, content: FileContent, max_pixels: int, white_level: int = LARGEST_16_BIT, span: int = 0
+) -> tuple[ImageRecord, np.ndarray]:
     """Reads, checks, decodes and measures an image and its mask.
 
     Args:
         root: The folder that the file's paths are relative to.
-        file: Which one.
+        content: The file, with its bytes where they have been read already.
         max_pixels: The header may announce at most so many pixels.
+        white_level: See `images.decode.decode_pixels`.
+        span: The number that the record gets.
 
     Returns:
         The record, and the decoded pixels, uint8 [height, width, channels].
@@ -44,17 +36,21 @@ def inspect(root: str, file: ImageFile, max_pixels: int) -> tuple[ImageRecord, n
     Raises:
         Rejected: the file cannot be used.
     """
-    content = _read(f"{root}/{file.path}", "read")
-    pixels = _decode(content, max_pixels)
+    file = content.file
+    if file.problem:
+        raise Rejected("list", file.problem)
+    image = content.image if content.image is not None else _read(f"{root}/{file.path}", max_pixels)
+    image, name, pixels = _decode(image, max_pixels, white_level)
     height, width, channels = pixels.shape
-    mask = None
-    if file.mask is not None:
-        mask = _read_mask(f"{root}/{file.mask}", file.mask, (height, width), max_pixels)
-    features = measure(pixels)
+    mask = content.mask
+    if mask is not None or file.mask is not None:
+        mask = _check_mask(root, content, (height, width), max_pixels)
+    with rejecting("decode"):
+        features = measure(pixels)
     record = ImageRecord(
-        image=content,
+        image=image,
         filename=file.path,
-        format=image_format(content) or "",
+        format=name,
         height=height,
         width=width,
         channels=channels,
@@ -64,71 +60,60 @@ def inspect(root: str, file: ImageFile, max_pixels: int) -> tuple[ImageRecord, n
         label=file.label,
         defect_type=file.defect_type,
         mask=mask,
+        span=span,
     )
     return record, pixels
 
 
-def choose_split(file: ImageFile, pixels: np.ndarray, calibration_share: float) -> str:
-    """Returns the split of an image: a share of the training images is held out for calibration.
-
-    The choice hangs on the pixels alone, so it is the same in every run and for every copy of an image,
-    whatever its name or format.
-
-    Args:
-        file: The image.
-        pixels: uint8 [height, width, channels].
-        calibration_share: In [0, 1); 0 where the folder brings its own calibration images.
-    """
-    if file.split != TRAIN:
-        return file.split
-    digest = hashlib.sha256(repr(pixels.shape).encode() + pixels.tobytes()).digest()
-    return CALIBRATION if int.from_bytes(digest[:8], "big") < calibration_share * 2**64 else TRAIN
-
-
-def _read(path: str, stage: str) -> bytes:
+def _read(path: str, max_pixels: int) -> bytes:
+    if os.path.exists(path) and not os.path.isfile(path):
+        # Reading from a pipe or a device may never end.
+        kind = "a folder" if os.path.isdir(path) else "a pipe, a socket or a device"
+        raise Rejected("read", f"not a file but {kind}")
     try:
+        before = tf.io.gfile.stat(path)
+        most = _BYTES_PER_PIXEL * max_pixels + _BYTES_BESIDE_PIXELS
+        if before.length > most:
+            raise Rejected(
+                "read", f"{before.length} bytes are more than an image of max_pixels ({max_pixels})"
+            )
         with tf.io.gfile.GFile(path, "rb") as file:
             content: bytes = file.read()
-    except (tf.errors.OpError, OSError) as error:
-        raise Rejected(stage, f"cannot be read: {_one_line(error)}") from error
+        after = tf.io.gfile.stat(path)
+    except (tf.errors.OpError, OSError, MemoryError, UnicodeError) as error:
+        raise Rejected("read", f"cannot be read: {one_line(error)}") from error
+    if (
+        not (before.length, before.mtime_nsec)
+        == (len(content), after.mtime_nsec)
+        == (after.length, after.mtime_nsec)
+    ):
+        raise Rejected("read", "changed while being read")
     if not content:
-        raise Rejected(stage, "the file is empty")
+        raise Rejected("read", "the file is empty")
     return content
 
 
-def _decode(content: bytes, max_pixels: int) -> np.ndarray:
-    if image_format(content) is None:
-        raise Rejected("format", "not a PNG, JPEG, BMP or GIF image")
-    try:
-        # Only the header is read here: a small file can announce more pixels than the memory holds.
-        with Image.open(io.BytesIO(content)) as header:
-            width, height = header.size
-    except (OSError, ValueError, SyntaxError, Image.DecompressionBombError) as error:
-        raise Rejected("header", _one_line(error)) from error
-    if width * height > max_pixels:
-        raise Rejected("header", f"{width} x {height} is more than max_pixels ({max_pixels})")
-    try:
-        pixels: np.ndarray = decode_pixels(tf.constant(content)).numpy()
-    except tf.errors.OpError as error:
-        raise Rejected("decode", _one_line(error)) from error
-    return pixels
+def _decode(content: bytes, max_pixels: int, white_level: int) -> tuple[bytes, str, np.ndarray]:
+    """Returns what is stored of an image, the format that its file has, and its pixels."""
+    stored, name = servable(content, max_pixels)
+    with rejecting("decode"):
+        pixels: np.ndarray = decode_pixels(tf.constant(stored), white_level).numpy()
+    return stored, name, pixels
 
 
-def _read_mask(path: str, name: str, size: tuple[int, int], max_pixels: int) -> bytes:
-    """Returns the mask's file after checking that it is an image of its image's size."""
-    content = _read(path, "mask")
+def _check_mask(root: str, content: FileContent, size: tuple[int, int], max_pixels: int) -> bytes:
+    """Returns the mask as it is stored, after checking that it is an image of its image's size."""
+    name = content.file.mask or "the mask"
+    mask = content.mask
     try:
-        found = _decode(content, max_pixels).shape[:2]
+        if mask is None:
+            mask = _read(f"{root}/{name}", max_pixels)
+        stored, _, pixels = _decode(mask, max_pixels, LARGEST_16_BIT)
     except Rejected as rejected:
         raise Rejected("mask", f"{name}: {rejected.reason}") from rejected
+    found = pixels.shape[:2]
     if found != size:
         raise Rejected(
             "mask", f"{name} is {found[1]} x {found[0]} pixels, its image is {size[1]} x {size[0]}"
         )
-    return content
-
-
-def _one_line(error: BaseException) -> str:
-    """Puts an error into one short line, without TensorFlow's names of nodes and ops."""
-    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|<_io\.BytesIO.*?>", "", " ".join(str(error).split()))
-    return " ".join(text.split())[:_LONGEST_REASON]
+    return stored

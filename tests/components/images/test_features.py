@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy import ndimage
 
 from proganomaly.components.images.features import measure
 
@@ -37,3 +38,13 @@ def test_alpha_is_left_out(channels):
     image = np.full((4, 4, channels), 255, np.uint8)
     image[:, :, -1] = 0
     assert measure(image).brightness == 1
+
+
+@pytest.mark.parametrize("shape", [(1, 1, 1), (1, 7, 3), (9, 1, 2), (33, 50, 4), (600, 700, 3)])
+def test_statistics_are_those_of_scipy(shape):
+    image = np.random.default_rng(3).integers(0, 256, shape, dtype=np.uint8)
+    grey = image[:, :, : {1: 1, 2: 1, 3: 3, 4: 3}[shape[2]]].mean(axis=2, dtype=np.float64) / 255
+    features = measure(image)
+    assert features.brightness == pytest.approx(grey.mean(), abs=1e-9)
+    assert features.contrast == pytest.approx(grey.std(), abs=1e-9)
+    assert features.sharpness == pytest.approx(ndimage.laplace(grey).std(), abs=1e-9)

@@ -1,0 +1,47 @@
+"""Why a file cannot be used, in one line and never as a traceback."""
+
+import contextlib
+import re
+from collections.abc import Iterator
+
+_LONGEST_REASON = 200
+
+
+class Rejected(Exception):
+    """A file that cannot be used.
+
+    Attributes:
+        stage: What was tried: "list", "read", "format", "header", "decode" or "mask".
+        reason: One line for the user.
+    """
+
+    def __init__(self, stage: str, reason: str):
+        super().__init__(f"{stage}: {reason}")
+        self.stage = stage
+        self.reason = reason
+
+
+@contextlib.contextmanager
+def rejecting(stage: str) -> Iterator[None]:
+    """Turns whatever a decoder raises into a rejection: on broken data they raise nearly anything."""
+    try:
+        yield
+    except Rejected:
+        raise
+    except Exception as error:
+        raise Rejected(stage, one_line(error)) from error
+
+
+def one_line(error: BaseException) -> str:
+    """Puts an error into one short line, without TensorFlow's names of nodes and ops."""
+    text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|<_io\.BytesIO.*?>", "", " ".join(str(error).split()))
+    printable = "".join(c if c.isprintable() else "?" for c in text)
+    return " ".join(printable.split())[:_LONGEST_REASON] or type(error).__name__
+
+
+def check_size(width: int, height: int, max_pixels: int) -> None:
+    """Raises Rejected unless an image has pixels, and not too many."""
+    if width < 1 or height < 1:
+        raise Rejected("header", f"{width} x {height} is no size of an image")
+    if width * height > max_pixels:
+        raise Rejected("header", f"{width} x {height} is more than max_pixels ({max_pixels})")
