@@ -1,8 +1,8 @@
 """`proganomaly`: a table of commands, each imported only when it is called.
 
-Exit codes: 0 done, 2 something that the user can mend (one line on stderr says what), 130 interrupted,
-141 the reader of our output went away, 143 asked to end by SIGTERM. Anything else is a mistake of ours and
-keeps its traceback.
+Exit codes: 0 done, 1 what was compared differs, 2 something that the user can mend (one line on stderr says
+what), 130 interrupted, 141 the reader of our output went away, 143 asked to end by SIGTERM. Anything else is
+a mistake of ours and keeps its traceback.
 """
 
 import importlib
@@ -30,6 +30,10 @@ COMMANDS = {
     "dataset": (
         "proganomaly.pipeline.commands.dataset",
         "Make a data set: textures with defects, one class, or one of TensorFlow Datasets.",
+    ),
+    "records": (
+        "proganomaly.pipeline.commands.records",
+        "Bring TFRecords in and out, look into them, compare them.",
     ),
     "config": ("proganomaly.pipeline.commands.config", "Print the resolved settings."),
 }

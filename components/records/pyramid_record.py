@@ -96,6 +96,23 @@ def read_shape(serialized: bytes) -> tuple[int, int, int]:
     return channels, height, width
 
 
+def read_pixels(serialized: bytes, path: str) -> np.ndarray:
+    """Returns a record's pixels, uint8 [channels, height, width].
+
+    Args:
+        serialized: The record.
+        path: Where it is from, for the message.
+
+    Raises:
+        UserError: it is no pyramid record.
+    """
+    try:
+        shape = read_shape(serialized)
+    except UserError as error:
+        raise UserError(f"{path}: {error}") from error
+    return np.frombuffer(_shape_and_data(serialized)[1], np.uint8).reshape(shape)
+
+
 def read_records(path: str) -> Iterator[bytes]:
     """Yields the serialised records of one uncompressed TFRecord file.
 
