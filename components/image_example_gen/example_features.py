@@ -67,7 +67,7 @@ def find_image(serialized: bytes, normal_class: str) -> FoundImage:
     values = {name: value for name in sorted(features) if (value := _first(features[name])) is not None}
     image = next((values[name] for name in _IMAGES if isinstance(values.get(name), bytes)), None)
     if image is None:
-        told = ", ".join(ascii(name)[1:-1] for name in list(features)[:_TOLD_FEATURES]) or "none"
+        told = ", ".join(ascii(name)[1:-1] for name in sorted(features)[:_TOLD_FEATURES]) or "none"
         raise ValueError(
             f"the tf.Example has no encoded image in {', '.join(_IMAGES)}; its features are {told}"
         )

@@ -2,6 +2,7 @@
 
 import dataclasses
 import hashlib
+import os
 import re
 
 import tensorflow as tf
@@ -104,8 +105,20 @@ def fingerprint(listing: ImageListing) -> str:
 
 def _add_state(digest: "hashlib._Hash", root: str, path: str) -> None:
     """Adds a file's size and time of change to a digest."""
+    full = f"{root}/{path}"
     try:
-        about = tf.io.gfile.stat(f"{root}/{path}")
-    except tf.errors.OpError:
+        if is_local(root):
+            # TensorFlow's own look at local files knows the time in whole seconds.
+            local = os.stat(full)
+            size, changed = local.st_size, local.st_mtime_ns
+        else:
+            about = tf.io.gfile.stat(full)
+            size, changed = about.length, about.mtime_nsec
+    except (OSError, tf.errors.OpError):
         return  # gone since, or a link to nowhere: that is told when it is read
-    digest.update(f"{path}\0{about.length}\0{about.mtime_nsec}\n".encode())
+    digest.update(f"{path}\0{size}\0{changed}\n".encode())
+
+
+def is_local(root: str) -> bool:
+    """Whether a path is one of this machine, and no URL of a bucket or cluster volume."""
+    return "://" not in root

@@ -11,13 +11,12 @@ from proganomaly.components.image_example_gen.layouts.tables import Row, read_ta
 from proganomaly.components.image_example_gen.layouts.tree import (
     Tree,
     broken,
-    is_local,
     link_problem,
     printable,
     special_kind,
 )
 from proganomaly.components.image_example_gen.layouts.words import LABELS, SPLITS
-from proganomaly.components.image_example_gen.listing import BY_HASH, TEST, ImageFile
+from proganomaly.components.image_example_gen.listing import BY_HASH, TEST, ImageFile, is_local
 from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
 
 NAMES = ("manifest.csv", "manifest.jsonl")

@@ -10,7 +10,7 @@ import stat
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
-from proganomaly.components.image_example_gen.listing import ImageFile
+from proganomaly.components.image_example_gen.listing import ImageFile, is_local
 
 # What stands beside images without being meant as one. Anything else counts as an image, so that a broken or
 # unknown one is quarantined with its reason and never dropped in silence.
@@ -74,11 +74,6 @@ def broken(path: str, problem: str) -> ImageFile:
 def printable(text: str) -> str:
     """Returns a name in one line, with escapes for what would break it."""
     return "".join(c if c.isprintable() else c.encode("unicode_escape").decode() for c in text)
-
-
-def is_local(root: str) -> bool:
-    """Whether a path is one of this machine, and no URL of a bucket or cluster volume."""
-    return "://" not in root
 
 
 def walk(root: str, follow_links: bool) -> Tree:

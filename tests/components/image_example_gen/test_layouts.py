@@ -166,7 +166,7 @@ def test_flat_folder_without_what_stands_beside(tmp_path):
 
 def test_folders_that_are_no_classes_are_flat_when_told(tmp_path):
     _touch(tmp_path, "1.png", "2024/01/2.png")
-    with pytest.raises(UserError, match="can be meant as flat or classes: say which with --ingest.layout"):
+    with pytest.raises(UserError, match=r"can be meant as flat or classes: say which with --ingest.layout"):
         _list(tmp_path)
     assert _list(tmp_path, layout="flat").files == (ImageFile("1.png"), ImageFile("2024/01/2.png"))
     classes = _list(tmp_path, layout="classes", normal_class="2024")

@@ -128,13 +128,13 @@ def test_problems_of_a_manifest(tmp_path):
         (
             "manifest.csv",
             "path,label\n0.png,0\n1.png,maybe",
-            r"line 3: label must be one of 0, normal, .*'maybe'",
+            r"line 3: label must be one of 0, .*'maybe'",
         ),
         ("manifest.csv", "path,split\n0.png,dev", r"line 2: split must be one of train, .* received 'dev'"),
         (
             "manifest.csv",
             "path,label,split\n0.png,1,train",
-            r"line 2: split of an anomalous .* received 'train'",
+            r"line 2: split of an anomalous .*'train'",
         ),
         ("manifest.csv", "path,label,split\n0.png,1,val", r"line 2: split of an anomalous .* received 'val'"),
         ("manifest.csv", "path,label,defect_type\n0.png,0,cut", r"line 2: defect_type of a normal .* 'cut'"),
@@ -162,9 +162,9 @@ def test_mistakes_in_a_manifest(tmp_path, name, text, message):
 
 def test_two_manifests(tmp_path):
     _touch(tmp_path, "manifest.csv", "manifest.jsonl")
-    with pytest.raises(UserError, match="has both manifest.csv and manifest.jsonl; give the path"):
+    with pytest.raises(UserError, match=r"has both manifest.csv and manifest.jsonl; give the path"):
         _list(tmp_path)
-    with pytest.raises(UserError, match="nowhere.csv does not exist"):
+    with pytest.raises(UserError, match=r"nowhere.csv does not exist"):
         _list(tmp_path / "nowhere.csv")
 
 
@@ -197,10 +197,7 @@ def visa(tmp_path):
 
 @pytest.mark.parametrize("inside", ["", "candle/"])
 def test_visa_by_its_split_file(visa, inside):
-    if inside:
-        listing = _list(visa, normal_class="candle")
-    else:
-        listing = _list(visa / "candle")
+    listing = _list(visa, normal_class="candle") if inside else _list(visa / "candle")
     images, masks = f"{inside}Data/Images", f"{inside}Data/Masks/Anomaly"
     normal = f"{images}/Normal"
     assert (listing.layout, listing.passed_over) == ("visa", 2)
@@ -245,7 +242,7 @@ def test_visa_follows_its_split_file(visa):
             "test,normal",
             "eval,normal",
             {"normal_class": "candle"},
-            r"line 4: split must be one of train, test",
+            r"line 4: split must be one of train",
         ),
     ],
 )
