@@ -49,7 +49,7 @@ def read_labels(prefix: str) -> NDArray[np.float32] | None:
         content = file.read()
     try:
         labels = np.load(io.BytesIO(content), allow_pickle=False)
-    except (ValueError, EOFError, OSError) as error:
+    except Exception as error:  # of a broken header NumPy raises what Python's parser does, and more
         raise UserError(f"{path} is no NumPy file of labels") from error
     if not isinstance(labels, np.ndarray) or labels.ndim != 2 or labels.dtype.kind not in "fiub":
         found = f"{labels.dtype} {labels.shape}" if isinstance(labels, np.ndarray) else "several arrays"

@@ -36,8 +36,10 @@ class DamagedRecords(UserError):
         reason: What is wrong there.
     """
 
+    _told = "{path} is damaged, truncated or no TFRecord file: record {readable}: {reason}"
+
     def __init__(self, path: str, readable: int, reason: str):
-        super().__init__(f"{path} is damaged, truncated or no TFRecord file: record {readable}: {reason}")
+        super().__init__(self._told.format(path=path, readable=readable, reason=reason))
         self.path = path
         self.readable = readable
         self.reason = reason
@@ -45,6 +47,12 @@ class DamagedRecords(UserError):
     def __reduce__(self) -> tuple[type, tuple[str, int, str]]:
         """Pickles what it was made of, as an error in a worker travels to the caller."""
         return type(self), (self.path, self.readable, self.reason)
+
+
+class UnreadableRecords(DamagedRecords):
+    """A file that is missing, or that the file system does not give."""
+
+    _told = "{path} cannot be read at record {readable}: {reason}"
 
 
 def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
@@ -55,8 +63,8 @@ def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
         allow_gzip: Whether it may be gzipped.
 
     Raises:
-        DamagedRecords: the file ends or breaks off inside of a record, a checksum is wrong, or it cannot be
-            read; all records before have been yielded.
+        DamagedRecords: the file ends or breaks off inside of a record, a checksum is wrong, or, as
+            UnreadableRecords, it cannot be read; all records before have been yielded.
     """
     number = 0
     try:
@@ -78,7 +86,7 @@ def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
         raise DamagedRecords(path, number, str(error)) from error
     except _UNREADABLE_ERRORS as error:
         reason = str(getattr(error, "message", "") or error).partition("\n")[0]
-        raise DamagedRecords(path, number, f"it cannot be read ({reason})") from error
+        raise UnreadableRecords(path, number, reason) from error
 
 
 def is_gzipped(path: str) -> bool:

@@ -162,11 +162,12 @@ class PyramidSource:
         """
         try:
             yield from batches
-        except tf.errors.OpError as error:
-            # TensorFlow names neither the file nor the record: they are read once more to find them.
+        except (tf.errors.OpError, UnicodeDecodeError) as error:
+            # TensorFlow names neither the file nor the record, and its message may hold a record's bytes and
+            # be no text: they are read once more to find them.
             with contextlib.suppress(tf.errors.OpError):
                 check_records(self.files(resolution), resolution, self.channels)
-            reason = str(error.message).splitlines()[0].rpartition("}} ")[2]
+            reason = str(getattr(error, "message", "no text")).splitlines()[0].rpartition("}} ")[2]
             raise UserError(
                 f"the level of {resolution} pixels in {self.folder} cannot be read: {reason}"
             ) from error

@@ -224,11 +224,20 @@ def _spoil_a_byte(path) -> None:
 
 
 def _put_in_a_smaller_image(path) -> None:
+    _replace_record(path, encode_pyramid_record(np.zeros((4, 4, 1), np.uint8)))
+
+
+def _replace_record(path, record: bytes) -> None:
     records = list(tf.data.TFRecordDataset(str(path)).as_numpy_iterator())
-    records[11] = encode_pyramid_record(np.zeros((4, 4, 1), np.uint8))
+    records[11] = record
     with tf.io.TFRecordWriter(str(path)) as writer:
         for record in records:
             writer.write(record)
+
+
+def _put_in_no_example(path) -> None:
+    # TensorFlow's message holds these bytes, which are no text.
+    _replace_record(path, b"\xe4\xff\xe4")
 
 
 @pytest.mark.parametrize("cache", [False, True])
@@ -236,6 +245,7 @@ def _put_in_a_smaller_image(path) -> None:
     ("spoil", "message"),
     [
         (_spoil_a_byte, r"stripes-r03\.tfrecords is damaged"),
+        (_put_in_no_example, r"stripes-r03\.tfrecords: record 11: a record is no tf\.Example"),
         (_put_in_a_smaller_image, r"r03\.tfrecords: record 11 must be of shape \(1, 8, 8\).*\(1, 4, 4\)$"),
     ],
 )
@@ -252,5 +262,5 @@ def test_what_is_wrong_in_the_middle_of_a_file_is_named(tiny, images, tmp_path, 
 def test_a_file_that_goes_away_is_named(tiny, images, tmp_path):
     source = PyramidSource(tiny.single_files(tmp_path, images))
     (tmp_path / "stripes-r03.tfrecords").unlink()
-    with pytest.raises(UserError, match=r"level of 8 pixels in .* cannot be read: .*stripes-r03"):
+    with pytest.raises(UserError, match=r"stripes-r03\.tfrecords cannot be read at record 0: .*No such file"):
         list(source.batches(8))
