@@ -1,7 +1,7 @@
 # Every target works in a fresh clone: what is missing is made first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench-train bench-detect test pytest lint style types layers format lock clean
+.PHONY: help demo bench-train bench-detect fuzz test pytest lint style types layers format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -19,6 +19,10 @@ bench-train: $(INSTALLED) ## Measure the training step beside the machine's ceil
 bench-detect: $(INSTALLED) ## Measure detection on public data, hours; goes on where it was stopped
 	$(BIN)/python benchmarks/bench_detect.py
 	$(BIN)/python benchmarks/bench_detect.py --tables
+
+fuzz: $(INSTALLED) ## Send 100,000 damaged images and as many files of records through all that reads them
+	$(BIN)/python tests/fuzz/fuzz_decode.py
+	$(BIN)/python tests/fuzz/fuzz_records.py
 
 test: lint pytest ## Run all checks: style, types, import layers, tests
 
