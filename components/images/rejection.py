@@ -4,7 +4,7 @@ import contextlib
 import re
 from collections.abc import Iterator
 
-_LONGEST_REASON = 200
+_LONGEST_REASON = 300
 
 
 class Rejected(Exception):
@@ -12,13 +12,13 @@ class Rejected(Exception):
 
     Attributes:
         stage: What was tried: "list", "read", "format", "header", "decode" or "mask".
-        reason: One line for the user.
+        reason: One line for the user, whatever the file put into it.
     """
 
     def __init__(self, stage: str, reason: str):
-        super().__init__(f"{stage}: {reason}")
         self.stage = stage
-        self.reason = reason
+        self.reason = _printable(reason)
+        super().__init__(f"{stage}: {self.reason}")
 
 
 @contextlib.contextmanager
@@ -35,8 +35,7 @@ def rejecting(stage: str) -> Iterator[None]:
 def one_line(error: BaseException) -> str:
     """Puts an error into one short line, without TensorFlow's names of nodes and ops."""
     text = re.sub(r"\{\{.*?\}\}|\[Op:.*?\]|<_io\.BytesIO.*?>", "", " ".join(str(error).split()))
-    printable = "".join(c if c.isprintable() else "?" for c in text)
-    return " ".join(printable.split())[:_LONGEST_REASON] or type(error).__name__
+    return _printable(text) or type(error).__name__
 
 
 def check_size(width: int, height: int, max_pixels: int) -> None:
@@ -45,3 +44,8 @@ def check_size(width: int, height: int, max_pixels: int) -> None:
         raise Rejected("header", f"{width} x {height} is no size of an image")
     if width * height > max_pixels:
         raise Rejected("header", f"{width} x {height} is more than max_pixels ({max_pixels})")
+
+
+def _printable(text: str) -> str:
+    printable = "".join(c if c.isprintable() else "?" for c in " ".join(text.split()))
+    return printable[:_LONGEST_REASON]

@@ -4,6 +4,7 @@ Pillow reads what has at most 8 bits, and grey of more bits in every compression
 colour it keeps 8 bits, so tifffile reads that: without compression or deflated.
 """
 
+import enum
 import io
 import logging
 import zlib
@@ -75,7 +76,9 @@ def _load(content: bytes) -> TiffImageFile:
 def _deep_pixels(content: bytes, page: TiffPage) -> np.ndarray:
     """Returns numbers as they are stored, [height, width, channels], upright."""
     if page.photometric not in _PLAIN_COLOURS:
-        raise Rejected("decode", f"{page.bitspersample} bits of {_name(page.photometric)} colours")
+        raise Rejected(
+            "decode", f"{page.bitspersample} bits of {_name(PHOTOMETRIC, page.photometric)} colours"
+        )
     kind = (page.sampleformat, page.bitspersample)
     is_simple = page.compression == COMPRESSION.NONE or page.compression in _DEFLATED
     if is_simple and page.predictor in (1, 2) and page.dtype is not None and page.bitspersample % 8 == 0:
@@ -86,10 +89,11 @@ def _deep_pixels(content: bytes, page: TiffPage) -> np.ndarray:
         return make_array_upright(pixels, orientation.value if orientation is not None else UPRIGHT)
     if page.samplesperpixel == 1 and kind in _PILLOWS_DEEP_GREY:
         return np.asarray(_load(content))[:, :, None]
+    number, compression = _name(SAMPLEFORMAT, page.sampleformat), _name(COMPRESSION, page.compression)
     raise Rejected(
         "decode",
-        f"{page.samplesperpixel} channels of {page.bitspersample} bits ({_name(page.sampleformat)}) "
-        f"compressed by {_name(page.compression)} cannot be read; save the image without compression",
+        f"{page.samplesperpixel} channels of {page.bitspersample} bits ({number}) compressed by {compression} "
+        "cannot be read; save the image without compression",
     )
 
 
@@ -129,5 +133,9 @@ def _to_unsigned(pixels: np.ndarray, page: TiffPage) -> np.ndarray:
     return pixels.astype(np.uint8 if page.bitspersample <= 8 else np.uint16)
 
 
-def _name(value: object) -> str:
-    return getattr(value, "name", str(value))
+def _name(kind: type[enum.IntEnum], value: object) -> str:
+    """Returns what a number of the header means; broken headers hold anything."""
+    try:
+        return kind(value).name
+    except ValueError:
+        return "UNKNOWN"

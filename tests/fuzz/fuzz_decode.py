@@ -2,8 +2,8 @@
 
 Each file has to become a record or a rejection of one line. A crash, another exception, more than 5 s, more
 memory than an image of the size allowed needs, or a served model that sees other pixels than ingestion is a
-failure: the file is kept in the folder of `--found`, and the run goes on. File number i of a seed is the same in
-every run.
+failure: the file is kept in the folder of `--found`, and the run goes on. File number i of a seed is the same
+in every run.
 """
 
 import argparse
