@@ -92,8 +92,8 @@ def _deep_pixels(content: bytes, page: TiffPage) -> np.ndarray:
     number, compression = _name(SAMPLEFORMAT, page.sampleformat), _name(COMPRESSION, page.compression)
     raise Rejected(
         "decode",
-        f"{page.samplesperpixel} channels of {page.bitspersample} bits ({number}) compressed by {compression} "
-        "cannot be read; save the image without compression",
+        f"{page.samplesperpixel} channels of {page.bitspersample} bits ({number}) compressed by "
+        f"{compression} cannot be read; save the image without compression",
     )
 
 
