@@ -14,10 +14,14 @@ from proganomaly.components.evaluator.figures import heatmap, strip
 from proganomaly.components.evaluator.predict import Outputs, ServedModel
 from proganomaly.components.files import write_atomic
 from proganomaly.components.images.decode import decode_native
-from proganomaly.components.images.spec import TILES
+from proganomaly.components.images.rejection import Rejected
+from proganomaly.components.images.spec import LARGEST_16_BIT, TILES
+from proganomaly.components.images.transcode import servable
 from proganomaly.pipeline.serving_directory import newest_version
 
-SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif")
+SUFFIXES = (".png", ".jpg", ".jpeg", ".bmp", ".gif", ".tif", ".tiff", ".webp")
+# Far above what ingestion takes unless it is told otherwise, and below what the decoder can hold.
+_MAX_PIXELS = 500_000_000
 Explain = Callable[[Sequence[bytes]], Outputs]
 # Colours begin at the normal median (0 by construction) and are full at this many pixel thresholds.
 _HOT = 3.0
@@ -94,12 +98,13 @@ def _whole(served: ServedModel) -> Explain:
 
 def _tiled(served: ServedModel) -> Explain:
     """Returns what explains a batch of one large image."""
+    white_level = int((served.description or {}).get("image", {}).get("white_level", LARGEST_16_BIT))
 
     def explain(contents: Sequence[bytes]) -> Outputs:
         (content,) = contents
         outputs = served.tiles(content)
         # A server does not send a large image back.
-        return {**outputs, "image": decode_native(tf.constant(content), channels=3).numpy()[None]}
+        return {**outputs, "image": decode_native(tf.constant(content), 3, white_level).numpy()[None]}
 
     return explain
 
@@ -130,18 +135,34 @@ def _is_aside(folder: str) -> bool:
 def _score(
     explain: Explain, paths: list[tuple[str, str]], unreadable: list[tuple[str, str]]
 ) -> Iterator[tuple[str, Outputs]]:
+    """Scores the files that can be read, as ingestion would store them."""
+    images: list[tuple[str, bytes]] = []
+    for name, path in paths:
+        try:
+            with tf.io.gfile.GFile(path, "rb") as file:
+                images.append((name, servable(file.read(), _MAX_PIXELS)[0]))
+        except Rejected as rejected:
+            unreadable.append((name, rejected.reason))
+        except tf.errors.OpError as error:
+            unreadable.append((name, _reason(error)))
+    if images:
+        yield from _explain(explain, images, unreadable)
+
+
+def _explain(
+    explain: Explain, images: list[tuple[str, bytes]], unreadable: list[tuple[str, str]]
+) -> Iterator[tuple[str, Outputs]]:
     """Scores a batch; where one image breaks it, each image by itself."""
     try:
-        contents = [tf.io.gfile.GFile(path, "rb").read() for _, path in paths]
-        outputs = explain(contents)
+        outputs = explain([content for _, content in images])
     except tf.errors.OpError as error:
-        if len(paths) > 1:
-            for path in paths:
-                yield from _score(explain, [path], unreadable)
+        if len(images) > 1:
+            for image in images:
+                yield from _explain(explain, [image], unreadable)
         else:
-            unreadable.append((paths[0][0], _reason(error)))
+            unreadable.append((images[0][0], _reason(error)))
         return
-    for index, (name, _) in enumerate(paths):
+    for index, (name, _) in enumerate(images):
         yield name, {key: value[index] for key, value in outputs.items()}
 
 

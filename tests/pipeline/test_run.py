@@ -102,7 +102,7 @@ def test_score_writes_a_table_and_heatmaps(
     (folder / "new/dangling.png").symlink_to("nowhere.png")
     done = proganomaly("score", "new", "--model=out/serving", "--output=scores", cwd=folder)
     assert done.returncode == 0, done.stderr
-    assert "broken.png: image_bytes[0] is not a PNG, JPEG, BMP or GIF image\n" in done.stdout
+    assert "broken.png: not a PNG, JPEG, BMP, GIF, TIFF or WebP image\n" in done.stdout
     assert "dangling.png: " in done.stdout
     with open(folder / "scores/scores.csv") as file:
         rows = list(csv.DictReader(file))

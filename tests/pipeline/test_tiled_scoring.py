@@ -1,6 +1,8 @@
 """`proganomaly score --tiles`: a table with tile counts, and heatmaps as large as the images."""
 
 import csv
+import json
+import shutil
 
 import keras
 import numpy as np
@@ -76,6 +78,19 @@ def test_heatmaps_are_as_large_as_the_images_and_glow_at_the_defect(scored):
     assert colourful[9:13, 15:19].mean() > 80 > 4 * colourful[:, :6].mean()
 
 
+def test_a_model_of_tiles_scores_by_tiles_by_itself(model, scored, tmp_path, capsys):
+    shutil.copytree(model, tmp_path / "model")
+    (tmp_path / "model/assets.extra").mkdir(exist_ok=True)
+    (tmp_path / "model/assets.extra/model.json").write_text(json.dumps({"image": {"fit": "tiles"}}))
+    images = scored[0].parent / "images"
+    arguments = [str(images), f"--model={tmp_path / 'model'}", f"--output={tmp_path / 'out'}"]
+    assert cli.main(["score", *arguments]) == 0
+    assert "and above, by the number of tiles" in capsys.readouterr().out
+    assert (tmp_path / "out/scores.csv").read_text() == (scored[0] / "scores.csv").read_text()
+    with Image.open(tmp_path / "out/heatmaps/large.png.png") as picture:
+        assert picture.size == (26, 20)
+
+
 def test_the_summary_names_what_is_no_image(model, tmp_path, capsys):
     (tmp_path / "images").mkdir()
     Image.new("L", (9, 9)).save(tmp_path / "images/black.png")
@@ -85,4 +100,27 @@ def test_the_summary_names_what_is_no_image(model, tmp_path, capsys):
     printed = capsys.readouterr().out
     assert printed.startswith("1 images scored, 1 anomalous (threshold ")
     assert "and above, by the number of tiles); 1 could not be read" in printed
-    assert "text.png: image_bytes[0] is not a PNG, JPEG, BMP or GIF image" in printed
+    assert "text.png: not a PNG, JPEG, BMP, GIF, TIFF or WebP image" in printed
+
+
+@pytest.mark.parametrize("how", [[], ["--tiles"]])
+def test_what_ingestion_transcodes_is_scored_as_the_same_pixels(model, tmp_path, how):
+    folder = tmp_path / "images"
+    folder.mkdir()
+    pixels = RANDOM.integers(0, 256, (9, 14), np.uint8)
+    image = Image.fromarray(pixels)
+    image.save(folder / "a.png")
+    image.save(folder / "b.TIF", compression="tiff_lzw")
+    image.convert("RGB").save(folder / "c.webp", lossless=True)
+    Image.fromarray(pixels.astype(np.uint16) * 257).save(folder / "d.tiff")
+    exif = Image.Exif()
+    exif[0x0112] = 3
+    image.rotate(180).save(folder / "e.tiff", exif=exif)
+    image.rotate(180).save(folder / "f.png", exif=exif)
+    (folder / "g.tiff").write_bytes((folder / "d.tiff").read_bytes()[:-40])
+    output = tmp_path / "out"
+    assert cli.main(["score", str(folder), f"--model={model}", f"--output={output}", *how]) == 0
+    with open(output / "scores.csv") as file:
+        scores = {row["file"]: float(row["score"]) for row in csv.DictReader(file)}
+    assert sorted(scores) == ["a.png", "b.TIF", "c.webp", "d.tiff", "e.tiff", "f.png"]
+    assert scores == dict.fromkeys(scores, pytest.approx(scores["a.png"], rel=1e-6))
