@@ -7,11 +7,9 @@ tutorials write.
 import dataclasses
 from typing import Any
 
-import tensorflow as tf
-from google.protobuf import message
-
 from proganomaly.components.image_example_gen.layouts.words import LABELS
 from proganomaly.components.records import image_example
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
 
 _IMAGES = ("image/encoded", "image", "image_raw", "encoded", "image_bytes", "image/image", "jpeg", "png")
@@ -60,10 +58,7 @@ def find_image(serialized: bytes, normal_class: str) -> FoundImage:
     Raises:
         ValueError: it is no tf.Example, or has no image; the message is one line for the user.
     """
-    try:
-        features = tf.train.Example.FromString(serialized).features.feature
-    except message.DecodeError as error:
-        raise ValueError("the record is no tf.Example") from error
+    features = parse_features(serialized)
     values = {name: value for name in sorted(features) if (value := _first(features[name])) is not None}
     image = next((values[name] for name in _IMAGES if isinstance(values.get(name), bytes)), None)
     if image is None:

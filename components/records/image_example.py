@@ -7,6 +7,7 @@ from typing import Any
 import tensorflow as tf
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.tfrecord_file import read_tfrecords
 
 IMAGE = "image"
@@ -111,10 +112,7 @@ def decode_image_example(serialized: bytes) -> ImageRecord:
         ValueError: it is no tf.Example, lacks something that every image has, or has something of another
             type.
     """
-    try:
-        features = tf.train.Example.FromString(serialized).features.feature
-    except Exception as error:  # protobuf's DecodeError has no public home that all versions share
-        raise ValueError("this is no tf.Example") from error
+    features = parse_features(serialized)
     values: dict[str, Any] = {}
     for field in dataclasses.fields(ImageRecord):
         kind = features[field.name].WhichOneof("kind") if field.name in features else None

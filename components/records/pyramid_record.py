@@ -14,6 +14,7 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import RESOLUTIONS
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.tfrecord_file import FRAME_BYTES, read_tfrecords
 
 _RECORD_SPEC = {
@@ -233,9 +234,9 @@ def fingerprint(levels: dict[int, list[str]]) -> str:
 def _shape_and_data(serialized: bytes) -> tuple[tuple[int, ...], bytes]:
     """Returns the two features of a record."""
     try:
-        features = tf.train.Example.FromString(serialized).features.feature
-    except Exception as error:  # protobuf's DecodeError has no public home that all versions share
-        raise UserError("a record is no tf.Example") from error
+        features = parse_features(serialized)
+    except ValueError as error:
+        raise UserError(f"a record cannot be used: {error}") from error
     shape = tuple(features["shape"].int64_list.value)
     data = features["data"].bytes_list.value
     if len(shape) != 3 or len(data) != 1:

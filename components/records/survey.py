@@ -11,6 +11,7 @@ from PIL import Image
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import RESOLUTIONS
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.pyramid_labels import LABELS_SUFFIX, read_labels
 from proganomaly.components.records.pyramid_record import read_shape
 from proganomaly.components.records.tfrecord_file import DamagedRecords, read_tfrecords
@@ -156,9 +157,9 @@ def _survey_record(found: RecordSet, record: bytes, resolution: int | None) -> N
         UserError: the record is damaged, or not of its level.
     """
     try:
-        features = tf.train.Example.FromString(record).features.feature
-    except Exception as error:  # protobuf's DecodeError has no public home that all versions share
-        raise UserError("it is no tf.Example") from error
+        features = parse_features(record)
+    except ValueError as error:
+        raise UserError(str(error)) from error
     names = sorted(features)
     _count(found.features, ", ".join(names))
     if names == ["data", "shape"]:

@@ -52,7 +52,7 @@ class DamagedRecords(UserError):
 class UnreadableRecords(DamagedRecords):
     """A file that is missing, or that the file system does not give."""
 
-    _told = "{path} cannot be read at record {readable}: {reason}"
+    _told = "{path}, record {readable}: {reason}"
 
 
 def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
@@ -86,7 +86,7 @@ def read_tfrecords(path: str, allow_gzip: bool = True) -> Iterator[bytes]:
         raise DamagedRecords(path, number, str(error)) from error
     except _UNREADABLE_ERRORS as error:
         reason = str(getattr(error, "message", "") or error).partition("\n")[0]
-        raise UnreadableRecords(path, number, reason) from error
+        raise UnreadableRecords(path, number, f"it cannot be read ({reason})") from error
 
 
 def is_gzipped(path: str) -> bool:

@@ -162,7 +162,7 @@ def test_records_that_are_no_images(tmp_path):
     _write(tmp_path / "a.tfrecord", records)
     found = _found(_list(tmp_path))
     assert [isinstance(value, tuple) for value in found.values()] == [True, False, False, False, True]
-    assert found["a.tfrecord#1"] == "the record is no tf.Example"
+    assert found["a.tfrecord#1"] == "it is no tf.Example"
     assert found["a.tfrecord#2"].endswith("its features are data, shape")
     assert found["a.tfrecord#3"].endswith("its features are none")
 

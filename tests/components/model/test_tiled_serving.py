@@ -191,6 +191,15 @@ def test_tiles_overlap_as_the_settings_say(scorer, monkeypatch, overlap, lefts):
     assert boxes[0, :, 1].numpy().tolist() == lefts
 
 
+def test_a_model_of_tiles_refuses_what_is_none_where_images_are_whole(scorer, monkeypatch):
+    spec = dataclasses.replace(scorer.spec, fit="tiles")
+    monkeypatch.setattr(scorer, "spec", spec)
+    score = tf.function(ServingModel(scorer).score)
+    assert score(tf.constant([_encoded(_texture(SIDE, SIDE, 906))]))["score"].shape == [1]
+    with pytest.raises(tf.errors.InvalidArgumentError, match="40 x 48 pixels is no tile of 16 x 16"):
+        score(tf.constant([_encoded(_defective())]))
+
+
 @pytest.mark.parametrize("overlap", [-0.1, 0.95])
 def test_an_overlap_out_of_range_is_refused(overlap):
     with pytest.raises(SettingsError, match=f"tile_overlap must be .*; received {overlap}"):

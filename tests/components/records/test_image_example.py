@@ -78,7 +78,7 @@ def test_damage_is_named_by_file_and_record(tmp_path):
     with tf.io.TFRecordWriter(str(tmp_path / "a.tfrecord")) as writer:
         writer.write(image_example.encode_image_example(PLAIN))
         writer.write(b"\xff\xff")
-    with pytest.raises(UserError, match=r"a\.tfrecord: record 1: this is no tf\.Example"):
+    with pytest.raises(UserError, match=r"a\.tfrecord: record 1: it is no tf\.Example"):
         list(image_example.read_image_examples(str(tmp_path)))
     content = (tmp_path / "a.tfrecord").read_bytes()
     (tmp_path / "a.tfrecord").write_bytes(content[:40])
