@@ -13,6 +13,8 @@ from hypothesis import strategies as st
 from PIL import Image
 
 from proganomaly.components.errors import SettingsError
+from proganomaly.components.image_example_gen.tiles import cut_record
+from proganomaly.components.images.features import measure
 from proganomaly.components.images.geometry import fit_image
 from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.model import tiled_serving
@@ -21,6 +23,7 @@ from proganomaly.components.model.networks import build_networks, to_network_ran
 from proganomaly.components.model.scorer import AnomalyScorer
 from proganomaly.components.model.serving import ServingModel
 from proganomaly.components.model.settings import NetworkSettings, ScoringSettings
+from proganomaly.components.records.image_example import ImageRecord
 
 SIDE = 16
 RATE = 0.1
@@ -189,6 +192,20 @@ def test_tiles_overlap_as_the_settings_say(scorer, monkeypatch, overlap, lefts):
     monkeypatch.setattr(scorer, "spec", dataclasses.replace(scorer.spec, tile_overlap=overlap))
     boxes = tiled_serving.score_tiles(scorer, tf.constant(_texture(16, 40, 904)[None]))["tile_boxes"]
     assert boxes[0, :, 1].numpy().tolist() == lefts
+
+
+@pytest.mark.parametrize("height, width", [(HEIGHT, WIDTH), (40, 56), (9, 30)])
+def test_serving_sees_the_tiles_that_ingestion_cuts(scorer, monkeypatch, height, width):
+    spec = dataclasses.replace(scorer.spec, fit="tiles", tile_size=24, tile_overlap=0.4)
+    monkeypatch.setattr(scorer, "spec", spec)
+    pixels = _texture(height, width, 907)
+    features = dataclasses.asdict(measure(pixels))
+    record = ImageRecord(_encoded(pixels), "a.png", "png", height, width, 1, **features, label=0)
+    tiles = [tile.image for tile, _ in cut_record(record, pixels, spec.reading)]
+    serving = ServingModel(scorer)
+    large, single = serving.score_tiles(tf.constant([record.image])), serving.explain(tf.constant(tiles))
+    assert large["anomaly_map"].shape == (1, height, width)
+    np.testing.assert_allclose(large["tile_scores"][0], single["score"], rtol=1e-5)
 
 
 def test_a_model_of_tiles_refuses_what_is_none_where_images_are_whole(scorer, monkeypatch):
