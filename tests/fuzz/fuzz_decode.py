@@ -26,7 +26,6 @@ from mutate import mutate
 OUTCOMES = ("", "ingested", "format", "header", "decode", "FAILED", "CRASHED", "HUNG")
 FAILURES = OUTCOMES[5:]
 _MAX_PIXELS = 200_000
-_SECONDS_PER_FILE = 5.0
 _SECONDS_TO_START = 300.0
 # An image of _MAX_PIXELS takes a few megabytes.
 _MEGABYTES_PER_FILE = 128
@@ -48,6 +47,7 @@ def main() -> None:
     parser.add_argument("--count", type=int, default=100_000, help="files")
     parser.add_argument("--seed", type=int, default=0)
     parser.add_argument("--jobs", type=int, default=1, help="processes")
+    parser.add_argument("--seconds", type=float, default=5.0, help="what takes longer has failed")
     parser.add_argument("--minutes", type=float, default=120.0, help="the run ends after these")
     parser.add_argument("--found", type=pathlib.Path, help="folder for files that failed")
     parser.add_argument("--child", type=int, nargs=2, help=argparse.SUPPRESS)
@@ -77,7 +77,8 @@ def main() -> None:
 def _run_children(options: argparse.Namespace) -> np.ndarray:
     """Returns the outcome of every file, an index into OUTCOMES, uint8 [count]."""
     path = options.found / "codes"
-    codes = np.memmap(path, np.uint8, "w+", shape=(options.count + 1,))
+    # Behind the outcomes, each child tells that it has imported its libraries and begins.
+    codes = np.memmap(path, np.uint8, "w+", shape=(options.count + options.jobs,))
     end = time.monotonic() + 60 * options.minutes
     children = {job: _Child(options, path, job, job) for job in range(options.jobs)}
     while children and time.monotonic() < end:
@@ -87,7 +88,9 @@ def _run_children(options: argparse.Namespace) -> np.ndarray:
             mine = codes[job : options.count : options.jobs]
             done = int(np.argmin(mine > 0)) if (mine == 0).any() else len(mine)
             status = child.process.poll()
-            hung = status is None and child.has_hung(done)
+            has_begun = bool(codes[options.count + job])
+            allowed = options.seconds if has_begun else _SECONDS_TO_START
+            hung = status is None and child.seconds_at(done, has_begun) > allowed
             if status is None and not hung:
                 continue
             child.stop()
@@ -98,6 +101,7 @@ def _run_children(options: argparse.Namespace) -> np.ndarray:
                 f"file {job + done * options.jobs}: {'hung' if hung else f'ended with {status}'}", flush=True
             )
             mine[done] = OUTCOMES.index("HUNG" if hung else "CRASHED")
+            codes[options.count + job] = 0
             children[job] = _Child(options, path, job, job + (done + 1) * options.jobs)
     for child in children.values():
         child.stop()
@@ -112,16 +116,14 @@ class _Child:
         # What libraries print of broken files is of no use, but the last words before a crash are.
         with open(options.found / f"errors-{job}", "w") as errors:
             self.process = subprocess.Popen([*command, *shared], stderr=errors)
-        self._done = -1
-        self._since = time.monotonic() + _SECONDS_TO_START
+        self._place = (-1, False)
+        self._since = time.monotonic()
 
-    def has_hung(self, done: int) -> bool:
-        """Whether the number of files done is what it was too long ago."""
-        if done != self._done:
-            # A child that has just started has to import libraries first.
-            self._since = time.monotonic() + (_SECONDS_TO_START if self._done < 0 else 0)
-            self._done = done
-        return time.monotonic() - self._since > _SECONDS_PER_FILE
+    def seconds_at(self, done: int, has_begun: bool) -> float:
+        """Returns for how long the child has been where it is."""
+        if (done, has_begun) != self._place:
+            self._place, self._since = (done, has_begun), time.monotonic()
+        return time.monotonic() - self._since
 
     def stop(self) -> None:
         self.process.kill()
@@ -133,7 +135,7 @@ def _run_files(options: argparse.Namespace, start: int, step: int) -> None:
     os.environ["TF_CPP_MIN_LOG_LEVEL"] = "3"
     from decode_target import run_file
 
-    codes = np.memmap(options.codes, np.uint8, "r+", shape=(options.count + 1,))
+    codes = np.memmap(options.codes, np.uint8, "r+", shape=(options.count + step,))
     seeds = image_seeds()
     for name, content in seeds.items():
         outcome = run_file(content, _MAX_PIXELS)
@@ -141,6 +143,7 @@ def _run_files(options: argparse.Namespace, start: int, step: int) -> None:
             raise RuntimeError(f"the undamaged {name} is not ingested but {outcome}")
     resource.setrlimit(resource.RLIMIT_AS, (_BYTES_OF_ADDRESSES,) * 2)
     peak = _peak_megabytes()
+    codes[options.count + start % step] = 1
     for index in range(start, options.count, step):
         _, content = damaged_image(options.seed, index, seeds)
         try:
