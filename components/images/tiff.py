@@ -8,6 +8,7 @@ import enum
 import io
 import logging
 import zlib
+from typing import Any
 
 import numpy as np
 import tifffile
@@ -133,7 +134,7 @@ def _to_unsigned(pixels: np.ndarray, page: TiffPage) -> np.ndarray:
     return pixels.astype(np.uint8 if page.bitspersample <= 8 else np.uint16)
 
 
-def _name(kind: type[enum.IntEnum], value: object) -> str:
+def _name(kind: type[enum.IntEnum], value: Any) -> str:
     """Returns what a number of the header means; broken headers hold anything."""
     try:
         return kind(value).name

@@ -64,7 +64,8 @@ def encode_png(pixels: np.ndarray) -> bytes:
 def _check_png(content: bytes, max_pixels: int) -> bytes:
     if len(content) < 33 or content[12:16] != b"IHDR":
         raise Rejected("header", "the header is broken or cut off")
-    check_size(*struct.unpack(">II", content[16:24]), max_pixels)
+    width, height = struct.unpack(">II", content[16:24])
+    check_size(width, height, max_pixels)
     return content
 
 
@@ -93,7 +94,8 @@ def _convert_bmp(content: bytes, max_pixels: int) -> bytes:
 def _cut_gif(content: bytes, max_pixels: int) -> bytes:
     """Cuts an animation behind its first frame: the decoder would unpack every frame to return the first."""
     with rejecting("header"):
-        check_size(*struct.unpack("<HH", content[6:10]), max_pixels)
+        width, height = struct.unpack("<HH", content[6:10])
+        check_size(width, height, max_pixels)
         position = 13 + _colour_table_bytes(content[10])
         while content[position] == ord("!"):
             position = _after_blocks(content, position + 2)
