@@ -83,9 +83,10 @@ def export_model(
     sign: float = 1.0,
     broken: bool = False,
     description: dict | None = DESCRIPTION,
+    **image,
 ) -> str:
     """Saves the model as the trainer would; returns its path."""
-    module = BrightnessModel(ImageSpec(resolution, 1), sign, broken)
+    module = BrightnessModel(ImageSpec(resolution, 1, **image), sign, broken)
     tf.saved_model.save(module, str(folder), signatures={"explain": module.explain})
     if description:
         settings = NetworkSettings(**description["networks"])

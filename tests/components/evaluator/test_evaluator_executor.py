@@ -376,3 +376,12 @@ def test_tiles_are_called_tiles_and_their_images_measured_too(make, train, tmp_p
     whole = Run(make, tmp_path / "whole", splits)
     assert whole.metrics["unit"] == "images" and "sources" not in whole.metrics
     assert "These are tiles" not in whole.html
+
+
+def test_a_served_model_of_other_tiles_is_not_compared(make, train, tmp_path, without_tfma, capsys):
+    served = make.export_model(tmp_path / "served", resolution=8, fit="tiles", tile_size=32)
+    splits = {"train": train, "calibration": train[:3], "test": make.test_records()}
+    run = Run(make, tmp_path, splits, served)
+    assert run.metrics["baseline_model"]["image_auroc"] is None
+    assert run.metrics["image_auroc"] is not None
+    assert "the served model takes no images of this size: it is not compared" in capsys.readouterr().out
