@@ -2,6 +2,7 @@
 
 import dataclasses
 from collections.abc import Iterator
+from typing import Any
 
 import numpy as np
 import tensorflow as tf
@@ -62,7 +63,7 @@ def cut_record(
         )
 
 
-def _truth(record: ImageRecord, mask: np.ndarray | None) -> dict[str, object]:
+def _truth(record: ImageRecord, mask: np.ndarray | None) -> dict[str, Any]:
     """Returns label, defect_type and mask of a tile, by its part of the mask."""
     if record.label != ANOMALOUS:
         return {"mask": None if mask is None else _png(mask)}

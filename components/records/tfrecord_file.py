@@ -24,6 +24,7 @@ _GZIP_MAGIC = b"\x1f\x8b"
 # No protocol buffer can be longer.
 _LONGEST_RECORD = 2**31 - 1
 _CHUNK_BYTES = 1 << 20
+_Readable = BinaryIO | gzip.GzipFile
 _UNREADABLE_ERRORS = (OSError, EOFError, zlib.error, tf.errors.OpError)
 
 
@@ -106,7 +107,7 @@ class _BrokenFrameError(Exception):
 
 
 @contextlib.contextmanager
-def _opened(path: str) -> Iterator[tuple[BinaryIO, int | None]]:
+def _opened(path: str) -> Iterator[tuple[_Readable, int | None]]:
     """Opens a file; its size is None where it is gzipped."""
     with tf.io.gfile.GFile(path, "rb") as file:
         is_gzip = _is_gzip(file.read(_LENGTH.size))
@@ -148,7 +149,7 @@ def _checked_length(header: bytes, left: int | None) -> int:
     return length
 
 
-def _read(file: BinaryIO, length: int) -> bytes:
+def _read(file: _Readable, length: int) -> bytes:
     """Reads so many bytes, fewer at the end of the file, and asks for no more memory than comes."""
     if length <= _CHUNK_BYTES:
         return file.read(length)

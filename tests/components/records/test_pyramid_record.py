@@ -204,5 +204,5 @@ def test_a_negative_shape_is_refused_though_its_product_fits():
 def test_what_protobuf_stops_at_in_the_middle_is_no_record():
     # Python's protobuf takes what stands before the end of a group that never began; a graph does not.
     record = _original_record(_image(4, 1)) + b"\x0crest"
-    with pytest.raises(UserError, match="no tf.Example from its beginning to its end"):
+    with pytest.raises(UserError, match=r"no tf\.Example from its beginning to its end"):
         pyramid_record.read_shape(record)

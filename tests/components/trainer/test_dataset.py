@@ -245,7 +245,10 @@ def _put_in_no_example(path) -> None:
     ("spoil", "message"),
     [
         (_spoil_a_byte, r"stripes-r03\.tfrecords is damaged"),
-        (_put_in_no_example, r"stripes-r03\.tfrecords: record 11: a record cannot be used: it is no tf\.Example"),
+        (
+            _put_in_no_example,
+            r"stripes-r03\.tfrecords: record 11: a record cannot be used: it is no tf\.Example",
+        ),
         (_put_in_a_smaller_image, r"r03\.tfrecords: record 11 must be of shape \(1, 8, 8\).*\(1, 4, 4\)$"),
     ],
 )
@@ -262,5 +265,6 @@ def test_what_is_wrong_in_the_middle_of_a_file_is_named(tiny, images, tmp_path, 
 def test_a_file_that_goes_away_is_named(tiny, images, tmp_path):
     source = PyramidSource(tiny.single_files(tmp_path, images))
     (tmp_path / "stripes-r03.tfrecords").unlink()
-    with pytest.raises(UserError, match=r"stripes-r03\.tfrecords, record 0: it cannot be read \(.*No such file"):
+    message = r"stripes-r03\.tfrecords, record 0: it cannot be read \(.*No such file"
+    with pytest.raises(UserError, match=message):
         list(source.batches(8))
