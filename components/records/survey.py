@@ -3,6 +3,7 @@
 import dataclasses
 import hashlib
 import io
+import os
 import re
 from collections.abc import Iterator
 
@@ -105,11 +106,14 @@ def _names(path: str) -> list[str]:
     if not tf.io.gfile.isdir(path):
         return [""]
     root = path.rstrip("/")
-    names = [
-        f"{folder.rstrip('/')}/{name}".removeprefix(f"{root}/")
-        for folder, _, files in tf.io.gfile.walk(root)
-        for name in files
-    ]
+    try:
+        names = [
+            f"{folder.rstrip('/')}/{name}".removeprefix(f"{root}/")
+            for folder, _, files in tf.io.gfile.walk(root)
+            for name in files
+        ]
+    except UnicodeDecodeError as error:
+        raise UserError(f"{path} holds a file whose name is not UTF-8: {error.object!r}") from error
     return sorted(name for name in names if not any(part[0] in "._" for part in name.split("/")))
 
 
@@ -126,6 +130,10 @@ def _survey_group(survey: Survey, group: str, names: list[str]) -> RecordSet:
     for name in names:
         path = _join(survey.path, name)
         found.files += 1
+        if os.path.exists(path) and not os.path.isfile(path):
+            # To open a pipe would wait for somebody who writes to it.
+            survey.damage.append(f"{path} is no regular file")
+            continue
         problems: list[str] = []
         try:
             found.bytes += tf.io.gfile.stat(path).length

@@ -101,7 +101,7 @@ def test_version(capsys):
     [
         ("rnu", "unknown command rnu; did you mean run?"),
         ("datasets", "unknown command datasets; did you mean dataset?"),
-        ("xyzzy", "unknown command xyzzy; choose from run, train, score, generate, dataset, config"),
+        ("xyzzy", "unknown command xyzzy; choose from run, train, score, generate, dataset, records, config"),
         ("--hepl", "unknown option --hepl; did you mean --help?"),
     ],
 )

@@ -4,6 +4,8 @@ import dataclasses
 import hashlib
 import io
 import json
+import os
+import pathlib
 
 import numpy as np
 import pytest
@@ -129,4 +131,17 @@ def test_where_there_is_nothing(tmp_path):
         survey_records(f"{tmp_path}/absent")
     (tmp_path / "notes.txt").touch()
     with pytest.raises(UserError, match="has no files of records"):
+        survey_records(str(tmp_path))
+
+
+def test_pipes_links_to_nowhere_and_strange_names_do_not_stop_it(tmp_path):
+    _write(tmp_path / "a.tfrecord", _levels(4))
+    os.mkfifo(tmp_path / "pipe.tfrecord")
+    (tmp_path / "gone.tfrecord").symlink_to(tmp_path / "nowhere")
+    survey = survey_records(str(tmp_path))
+    assert survey.sets[0].records == 4
+    told = "\n".join(survey.damage)
+    assert "pipe.tfrecord is no regular file" in told and "gone.tfrecord" in told and len(survey.damage) == 2
+    (pathlib.Path(os.fsdecode(os.fsencode(tmp_path) + b"/\xff.tfrecord"))).touch()
+    with pytest.raises(UserError, match="whose name is not UTF-8"):
         survey_records(str(tmp_path))
