@@ -4,6 +4,7 @@ import dataclasses
 import os
 
 from proganomaly.components.errors import UserError
+from proganomaly.components.images.spec import TILES, ImageSpec
 from proganomaly.components.trainer.settings import TrainerSettings
 from proganomaly.pipeline.commands.parser import check_yaml_files, make_parser
 from proganomaly.pipeline.commands.seed_options import HELP, SeedForm, translated
@@ -63,7 +64,6 @@ def _train(
     settings: TrainerSettings,
     form: SeedForm,
 ) -> int:
-    from proganomaly.components.images.spec import TILES, ImageSpec
     from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info
     from proganomaly.components.trainer.dataset import PyramidSource
     from proganomaly.components.trainer.distribution import create_strategy
@@ -81,12 +81,8 @@ def _train(
         )
         image = ImageSpec()
     settings = form.settings(settings, reference.images, reference.channels)
-    spec = dataclasses.replace(
-        image,
-        resolution=resolution or form.final_resolution(reference.levels),
-        channels=reference.channels,
-        # Tiles were cut already: at whatever resolution they are seen, their side stays what it was.
-        tile_size=image.tile_side if image.fit == TILES else image.tile_size,
+    spec = _image_spec(
+        image, resolution or form.final_resolution(reference.levels), channels=reference.channels
     )
     model = os.path.join(output, "model")
     try:
@@ -108,3 +104,10 @@ def _train(
         raise
     print(f"model: {model}")
     return 0
+
+
+def _image_spec(made: ImageSpec, resolution: int, channels: int) -> ImageSpec:
+    """Returns what the networks see of a pyramid's images, by how these were made."""
+    # Tiles were cut already: at whatever resolution they are seen, their side stays what it was.
+    tile_size = made.tile_side if made.fit == TILES else made.tile_size
+    return dataclasses.replace(made, resolution=resolution, channels=channels, tile_size=tile_size)

@@ -7,7 +7,9 @@ import sys
 import numpy as np
 import tensorflow as tf
 
+from proganomaly.components.images.spec import ImageSpec
 from proganomaly.components.records.pyramid_record import encode_pyramid_record, level_name
+from proganomaly.pipeline.commands import train
 
 COMMAND = [sys.executable, "-m", "proganomaly.pipeline", "train", "records", "--output=out"]
 OPTIONS = [
@@ -38,3 +40,10 @@ def test_sigterm_saves_and_exits_with_143(tmp_path):
     (manifest,) = tmp_path.glob("out/run/*/checkpoints/ckpt-*.json")
     seen = int(line.split(" / ")[0].split()[-1].replace(",", ""))
     assert int(manifest.stem.removeprefix("ckpt-")) >= seen
+
+
+def test_tiles_keep_their_side_at_a_smaller_resolution():
+    made = ImageSpec(256, 3, "tiles", tile_overlap=0.5, white_level=4095)
+    spec = train._image_spec(made, 64, 1)
+    assert spec == ImageSpec(64, 1, "tiles", tile_size=256, tile_overlap=0.5, white_level=4095)
+    assert train._image_spec(ImageSpec(256, 3, "pad"), 64, 3) == ImageSpec(64, 3, "pad")
