@@ -125,7 +125,7 @@ def _counted(counts: dict[str, int]) -> str:
 
 
 def _compare(options: Namespace) -> int:
-    from proganomaly.components.records.comparison import compare_pyramids
+    from proganomaly.components.records.pyramid_comparison import compare_pyramids
 
     compared = compare_pyramids(options.first, options.second)
     width = max(len(level.name) for level in compared)

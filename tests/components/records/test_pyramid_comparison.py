@@ -8,7 +8,7 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.images.spec import ImageSpec
-from proganomaly.components.records.comparison import compare_pyramids
+from proganomaly.components.records.pyramid_comparison import compare_pyramids
 from proganomaly.components.records.pyramid_folder import PyramidInfo, write_pyramid_info
 from proganomaly.components.records.pyramid_labels import write_labels
 from proganomaly.components.records.pyramid_record import encode_pyramid_record
