@@ -1,5 +1,6 @@
 """Whole images, a few pixels large, of every format and kind that is ingested: where fuzzing starts."""
 
+import contextlib
 import io
 import struct
 import zlib
@@ -74,18 +75,26 @@ def image_seeds() -> dict[str, bytes]:
 
 
 def mend_png(content: bytes) -> bytes:
-    """Returns a PNG with the checksums that its chunks should have: damage gets past the first look."""
+    """Returns a PNG whose checksums are those of what it holds: damage gets past the first look."""
     mended, position = content[:8], 8
     while position + 12 <= len(content):
         (length,) = struct.unpack(">I", content[position : position + 4])
-        body = content[position + 4 : position + 8 + length]
-        mended += content[position : position + 4] + body + struct.pack(">I", zlib.crc32(body))
-        position += 12 + length
+        body, end = content[position + 4 : position + 8 + length], position + 12 + length
+        if body.startswith(b"IDAT"):
+            # Without the two bytes before the deflated data, and the four of the checksum behind.
+            with contextlib.suppress(zlib.error):
+                body = b"IDAT" + zlib.compress(zlib.decompressobj(-zlib.MAX_WBITS).decompress(body[6:]), 0)
+                length = len(body) - 4
+        mended += struct.pack(">I", length) + body + struct.pack(">I", zlib.crc32(body))
+        position = end
     return mended
 
 
 def _pillow(image: Image.Image, name: str, **options: object) -> bytes:
     file = io.BytesIO()
+    if name == "PNG":
+        # Not compressed, damage stays where it is done.
+        options["compress_level"] = 0
     image.save(file, name, **options)
     return file.getvalue()
 
