@@ -91,9 +91,7 @@ def test_near_identical_images_share_a_split_and_others_do_not_move():
 def test_a_scene_that_hardly_changes_is_split_image_by_image_and_told():
     rng = np.random.default_rng(0)
     scene = rng.integers(20, 230, (16, 16))
-    images = [
-        entry(f"{i}.png", (scene + rng.integers(-1, 2, (16, 16))).astype(np.uint8)) for i in range(200)
-    ]
+    images = [entry(f"{i}.png", (scene + rng.integers(-1, 2, (16, 16))).astype(np.uint8)) for i in range(200)]
     result = assign(images, BY_HASH)
     assert len({found.split for found in result.entries}) == 3
     (note,) = result.notes

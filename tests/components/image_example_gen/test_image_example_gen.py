@@ -12,11 +12,9 @@ from tfx.orchestration.local import local_dag_runner
 from tfx.types import artifact_utils
 
 from proganomaly.components.errors import SettingsError, UserError
-from proganomaly.components.image_example_gen import executor
 from proganomaly.components.image_example_gen.component import ImageExampleGen
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
 from proganomaly.components.records.image_example import read_image_examples
-from proganomaly.components.settings import to_json
 
 
 def _save(path, seed=0, size=16):
@@ -47,7 +45,10 @@ class Runs:
     def run(self):
         """Runs, and returns (the newest artifact's folder, its custom properties, its splits)."""
         component = ImageExampleGen(
-            f"{self.images}/span-{{SPAN}}", ImageExampleGenSettings(max_quarantined_fraction=0.2), "1"
+            f"{self.images}/span-{{SPAN}}",
+            ImageExampleGenSettings(max_quarantined_fraction=0.2),
+            store=str(self.home / "store"),
+            code_version="1",
         )
         connection = metadata.sqlite_metadata_connection_config(str(self.home / "metadata.db"))
         local_dag_runner.LocalDagRunner().run(
@@ -81,8 +82,12 @@ def test_first_run_accounts_for_every_file(runs):
     assert numbers == {"images_found": 14, "images_ingested": 12, "images_quarantined": 2, "span": 1}
     with open(f"{uri}/quarantine.jsonl") as file:
         assert [json.loads(line) for line in file] == [
-            {"path": "train/good/empty.png", "stage": "read", "reason": "the file is empty"},
-            {"path": "train/good/text.png", "stage": "format", "reason": "not a PNG, JPEG, BMP or GIF image"},
+            {"path": "span-1/train/good/empty.png", "stage": "read", "reason": "the file is empty"},
+            {
+                "path": "span-1/train/good/text.png",
+                "stage": "format",
+                "reason": "not a PNG, JPEG, BMP, GIF, TIFF or WebP image",
+            },
         ]
     records = {split: list(read_image_examples(f"{uri}/Split-{split}")) for split in splits}
     assert {split: len(found) for split, found in records.items()} == {
@@ -94,8 +99,8 @@ def test_first_run_accounts_for_every_file(runs):
     cut = {record.filename: record for record in records["test"] if record.label == 1}
     mask = (runs.images / "span-1/ground_truth/cut/0_mask.png").read_bytes()
     assert {name: record.mask for name, record in cut.items()} == {
-        "test/cut/0.png": mask,
-        "test/cut/1.png": None,
+        "span-1/test/cut/0.png": mask,
+        "span-1/test/cut/1.png": None,
     }
     assert {record.defect_type for record in cut.values()} == {"cut"}
 
@@ -116,6 +121,7 @@ def test_runs_again_for_a_new_image_mask_or_span_only(runs):
 
     shutil.copytree(runs.images / "span-1", runs.images / "span-2")
     shutil.rmtree(runs.images / "span-2/test")
+    shutil.rmtree(runs.images / "span-2/ground_truth")
     fourth, properties, splits = runs.run()
     assert fourth not in (first, second, third)
     assert properties["span"] == 2
@@ -123,26 +129,16 @@ def test_runs_again_for_a_new_image_mask_or_span_only(runs):
     assert runs.run()[0] == fourth
 
 
-def _execute(root, uri, **settings):
-    """Runs the executor as Kubeflow does: without a driver before it."""
-    component = ImageExampleGen(str(root), ImageExampleGenSettings(**settings))
-    examples = component.outputs["examples"].type()
-    examples.uri = str(uri)
-    properties = {"input_base": str(root), "settings": to_json(ImageExampleGenSettings(**settings))}
-    executor.Executor().Do({}, {"examples": [examples]}, properties)
-    return examples
-
-
-def test_flat_folder_is_divided_by_content(tmp_path):
+def test_flat_folder_is_divided_by_content(tmp_path, execute):
     for index in range(20):
         _save(tmp_path / f"span-4/{index}.png", seed=index)
         shutil.copy(tmp_path / f"span-4/{index}.png", tmp_path / f"span-4/copy {index}.png")
-    examples = _execute(f"{tmp_path}/span-{{SPAN}}", tmp_path / "out", calibration_share=0.4)
+    examples = execute(f"{tmp_path}/span-{{SPAN}}", tmp_path / "out", calibration_share=0.4)
     assert artifact_utils.decode_split_names(examples.split_names) == ["train", "calibration"]
     assert examples.get_int_custom_property("span") == 4
     names = {
         split: {
-            record.filename.removeprefix("copy ")
+            record.filename.removeprefix("span-4/").removeprefix("copy ")
             for record in read_image_examples(f"{examples.uri}/Split-{split}")
         }
         for split in ("train", "calibration")
@@ -151,29 +147,32 @@ def test_flat_folder_is_divided_by_content(tmp_path):
     assert not names["train"] & names["calibration"]
 
 
-def test_too_many_broken_files(tmp_path):
+def test_too_many_broken_files(tmp_path, execute):
     _make_folder(tmp_path / "in")
     with pytest.raises(UserError) as caught:
-        _execute(tmp_path / "in", tmp_path / "out")
+        execute(tmp_path / "in", tmp_path / "out")
     assert "2 of 14 images in" in str(caught.value)
     assert "max_quarantined_fraction (0.1): train/good/empty.png (the file is empty)" in str(caught.value)
 
 
 @pytest.mark.parametrize(
-    ("split", "message"), [("train", "left to train on"), ("calibration", "can be used")]
+    ("split", "message"),
+    [("train", "left to train on"), ("calibration", "the calibration images cannot be used")],
 )
-def test_a_split_of_broken_files(tmp_path, split, message):
+def test_a_split_of_broken_files(tmp_path, execute, split, message):
     _save(tmp_path / "in/train/good/0.png")
     _save(tmp_path / "in/calibration/good/0.png")
     (tmp_path / f"in/{split}/good/0.png").write_bytes(b"broken")
     with pytest.raises(UserError, match=message):
-        _execute(tmp_path / "in", tmp_path / "out", max_quarantined_fraction=1)
+        execute(tmp_path / "in", tmp_path / "out", max_quarantined_fraction=1)
 
 
-def test_no_image_for_calibration(tmp_path):
+def test_no_image_for_calibration(tmp_path, execute):
     _save(tmp_path / "in/0.png")
-    with pytest.raises(UserError, match=r"none of the 1 normal images of .* fell into the calibration split"):
-        _execute(tmp_path / "in", tmp_path / "out", calibration_share=1e-9)
+    with pytest.raises(
+        UserError, match=r"no image of .* is left for the calibration split: the 1 training images"
+    ):
+        execute(tmp_path / "in", tmp_path / "out", calibration_share=1e-9)
 
 
 @pytest.mark.parametrize(
