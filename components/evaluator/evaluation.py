@@ -14,7 +14,7 @@ from proganomaly.components.evaluator.held_out import CALIBRATION, TRAIN, Data, 
 from proganomaly.components.evaluator.predict import Predictions, Scored, ServedModel, predict
 from proganomaly.components.evaluator.rebuilt import NotRebuilt, read_recipe, score_untrained
 from proganomaly.components.evaluator.settings import EvaluatorSettings
-from proganomaly.components.evaluator.sources import measure_sources
+from proganomaly.components.evaluator.source_images import measure_sources
 from proganomaly.components.evaluator.suspects import find_suspects
 from proganomaly.components.images.spec import TILES
 from proganomaly.components.metrics.detection import image_auroc

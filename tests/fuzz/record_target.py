@@ -12,8 +12,8 @@ from record_seeds import SIDE
 from proganomaly.components.errors import UserError
 from proganomaly.components.image_example_gen.listing import ImageFile, ImageListing
 from proganomaly.components.image_example_gen.sources import open_file
-from proganomaly.components.records.pyramid_comparison import compare_pyramids
 from proganomaly.components.records.image_example import read_image_examples
+from proganomaly.components.records.pyramid_comparison import compare_pyramids
 from proganomaly.components.records.pyramid_labels import read_labels
 from proganomaly.components.records.pyramid_record import (
     check_records,

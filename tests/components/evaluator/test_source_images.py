@@ -7,7 +7,7 @@ import pytest
 from sklearn.metrics import roc_auc_score
 
 from proganomaly.components.evaluator.predict import Predictions
-from proganomaly.components.evaluator.sources import measure_sources
+from proganomaly.components.evaluator.source_images import measure_sources
 
 
 def _predictions(make, tiles: list[tuple[str, float]]) -> Predictions:
