@@ -12,6 +12,7 @@ from record_seeds import SIDE
 from proganomaly.components.errors import UserError
 from proganomaly.components.image_example_gen.listing import ImageFile, ImageListing
 from proganomaly.components.image_example_gen.sources import open_file
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.image_example import read_image_examples
 from proganomaly.components.records.pyramid_comparison import compare_pyramids
 from proganomaly.components.records.pyramid_labels import read_labels
@@ -84,10 +85,19 @@ def _run_pyramid(folder: pathlib.Path, path: pathlib.Path, records: list[bytes])
             accepted = read_shape(record) == (3, SIDE, SIDE)
         if accepted:
             assert _parse(tf.constant([record])).shape == (1, SIDE, SIDE, 3)
-        else:
-            # TensorFlow's message may hold a record's bytes and be no text.
+        elif _is_example(record):
+            # What is no tf.Example is kept from TensorFlow 2.16: a value that says it has 2 GB ends the process.
+            # A message of its may hold a record's bytes and be no text.
             with contextlib.suppress(tf.errors.InvalidArgumentError, UnicodeDecodeError):
                 _parse(tf.constant([record]))
+
+
+def _is_example(record: bytes) -> bool:
+    try:
+        parse_features(record)
+    except ValueError:
+        return False
+    return True
 
 
 def _read(path: str) -> tuple[list[bytes], str]:

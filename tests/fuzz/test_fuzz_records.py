@@ -9,6 +9,7 @@ import pytest
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.records.pyramid_labels import read_labels
+from proganomaly.components.records.pyramid_record import encode_pyramid_record, read_shape
 
 COUNT = 300
 
@@ -57,3 +58,13 @@ def test_classes_with_a_broken_header_are_refused(tmp_path, old, new):
     (tmp_path / "x-rxx.labels").write_bytes(file.getvalue().replace(old, new))
     with pytest.raises(UserError, match=r"x-rxx\.labels is no NumPy file of labels"):
         read_labels(f"{tmp_path}/x-")
+
+
+@pytest.mark.parametrize("length", [b"\xc0\xff\xff\xff\x7f", b"\xc0\xff\xff\xff\x1a"])
+def test_a_value_that_says_it_has_gigabytes_is_refused(length):
+    # Fuzzing found it: TensorFlow's own parser of Examples ends the process here.
+    record = encode_pyramid_record(np.ones((8, 8, 3), np.uint8))
+    place = record.index(b"\x0a\xc0\x01") + 1
+    broken = record[:place] + length + record[place + len(length) :]
+    with pytest.raises(UserError, match=r"no tf\.Example"):
+        read_shape(broken)
