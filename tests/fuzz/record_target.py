@@ -86,8 +86,8 @@ def _run_pyramid(folder: pathlib.Path, path: pathlib.Path, records: list[bytes])
         if accepted:
             assert _parse(tf.constant([record])).shape == (1, SIDE, SIDE, 3)
         elif _is_example(record):
-            # What is no tf.Example is kept from TensorFlow 2.16: a value that says it has 2 GB ends the process.
-            # A message of its may hold a record's bytes and be no text.
+            # What is no tf.Example is kept from TensorFlow 2.16, as a value that says it has 2 GB ends the
+            # process. Its messages may hold a record's bytes and be no text.
             with contextlib.suppress(tf.errors.InvalidArgumentError, UnicodeDecodeError):
                 _parse(tf.constant([record]))
 
