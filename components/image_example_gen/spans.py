@@ -10,6 +10,7 @@ import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.image_example_gen.layouts import list_images
+from proganomaly.components.image_example_gen.layouts.tree import walk
 from proganomaly.components.image_example_gen.listing import fingerprint
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
 
@@ -86,8 +87,9 @@ def window_fingerprint(window: Sequence[Span], settings: ImageExampleGenSettings
 
 
 def _holds_files(folder: str) -> bool:
-    """Whether there is a file in a folder or below."""
-    return any(files for _, _, files in tf.io.gfile.walk(folder))
+    """Whether there is anything in a folder or below that may be an image, be it a broken one."""
+    tree = walk(folder, follow_links=False)
+    return bool(tree.files or tree.problems)
 
 
 def _matches(pattern: str) -> list[tuple[str, dict[str, str]]]:

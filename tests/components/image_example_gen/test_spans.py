@@ -96,3 +96,12 @@ def test_spans_without_files_do_not_count(tmp_path):
         (tmp_path / f"{number}/0.png").unlink()
     with pytest.raises(UserError, match="the 3 folders that match .*SPAN.* hold no files"):
         resolve_window(f"{tmp_path}/{{SPAN}}", 2)
+
+
+def test_a_readme_is_no_span_and_a_strange_name_is_one(tmp_path):
+    _folders(tmp_path, "1")
+    for number in (2, 3):
+        (tmp_path / str(number)).mkdir()
+    (tmp_path / "2/README.md").touch()
+    open(f"{tmp_path}/3/".encode() + b"\xff.png", "wb").close()
+    assert [span.number for span in resolve_window(f"{tmp_path}/{{SPAN}}", 9)] == [1, 3]
