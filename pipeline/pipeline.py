@@ -37,7 +37,7 @@ def create_pipeline(config: Config, provenance: Provenance, edited_schema: str =
     statistics = ImageStatistics(examples.outputs["examples"], code_version("data_validation"))
     schema = ImageSchema(
         statistics.outputs["statistics"],
-        curated=_curated_schema(),
+        curated=curated_schema(),
         kept_at=config.schema_path,
         edited=edited_schema,
         code_version=code_version("data_validation"),
@@ -89,7 +89,7 @@ def create_pipeline(config: Config, provenance: Provenance, edited_schema: str =
     )
 
 
-def _curated_schema() -> str:
+def curated_schema() -> str:
     """Returns the schema that ships with the pipeline, in text format."""
     return (resources.files("proganomaly.pipeline") / "schema" / "schema.pbtxt").read_text()
 

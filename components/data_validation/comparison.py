@@ -6,6 +6,7 @@ above what all but a small share of the deals have. The share is the stated rate
 """
 
 import dataclasses
+import functools
 import math
 from collections.abc import Mapping
 
@@ -67,11 +68,12 @@ def compare(
         thresholds: By feature, the least divergence of an alarm.
         false_alarm_rate: Probability that anything alarms although all images come from one source.
     """
+    sizes = [len(next(iter(columns.values()))) for columns in (reference, new)]
     counts = {name: _count(reference[name], new[name]) for name in reference}
     varying = [name for name, (rows, _) in counts.items() if rows.shape[1] > 1]
     level = false_alarm_rate / max(1, len(varying))
     limits = {
-        name: max(thresholds[name], _limit_of_chance(rows, level)) if name in varying else thresholds[name]
+        name: max(thresholds[name], _limit_for(rows, level)) if name in varying else thresholds[name]
         for name, (rows, _) in counts.items()
     }
     before, after = (
@@ -86,9 +88,9 @@ def compare(
         name, (measured,) = info.path.step[0], info.drift_measurements
         alarm = measured.value > measured.threshold
         features[name] = FeatureDistance(measured.value, limits[name], alarm)
-    # The rarest deal of all: every image of one set differs from every image of the other.
-    sizes = next(iter(counts.values()))[0].sum(axis=1)
-    can_alarm = -_log_deals(*sizes.tolist()) < math.log(level)
+    # Numbers of which each new one is above each of the reference.
+    apart, _ = _count(*np.split(np.arange(sum(sizes)), sizes[:1]))
+    can_alarm = bool(divergences(*apart) > _limit_for(apart, level))
     return Comparison({name: features[name] for name in reference}, anomalies, can_alarm)
 
 
@@ -123,26 +125,27 @@ def _count(reference: NDArray, new: NDArray) -> tuple[NDArray[np.int64], list[st
     return np.stack(rows).astype(np.int64), labels
 
 
-def _limit_of_chance(rows: NDArray[np.int64], level: float) -> float:
+def _limit_for(rows: NDArray[np.int64], level: float) -> float:
+    """Returns the limit of chance for counts of both sets, int64 [2, K]."""
+    return _limit_of_chance(tuple(rows.sum(axis=0).tolist()), int(rows[1].sum()), level)
+
+
+@functools.lru_cache
+def _limit_of_chance(pooled: tuple[int, ...], new_size: int, level: float) -> float:
     """Returns what the divergence of a random deal is above with a probability of at most `level`.
 
     Args:
-        rows: int64 [2, K], the counts of both sets.
+        pooled: How often each bin occurs in both sets together.
+        new_size: Images that are dealt to the new set.
         level: In (0, 1).
     """
-    pooled, new_size = rows.sum(axis=0), rows[1].sum()
     deals = math.ceil(_DEALS_BEYOND / level)
     random = np.random.default_rng(_SEED)
     dealt = random.multivariate_hypergeometric(pooled, new_size, deals, method="marginals")
-    by_chance = np.sort(divergences(pooled - dealt, dealt))
+    by_chance = np.sort(divergences(np.array(pooled) - dealt, dealt))
     # With the deal that really was there are deals + 1, all equally likely.
     beyond = math.floor(level * (deals + 1))
     return float(by_chance[deals - beyond]) + _ROUNDING
-
-
-def _log_deals(size: int, new_size: int) -> float:
-    """Returns the logarithm of the number of ways to choose the new images among all."""
-    return float(-math.log(size + new_size + 1) - special.betaln(size + 1, new_size + 1))
 
 
 def _as_statistics(
@@ -160,7 +163,9 @@ def _as_statistics(
         details.common_stats.min_num_values = details.common_stats.max_num_values = 1
         if labels:
             for label, number in zip(labels, numbers, strict=True):
-                feature.string_stats.rank_histogram.buckets.add(label=label, sample_count=number)
+                # TFDV counts what occurs; a histogram with a count of 0 it does not read.
+                if number:
+                    feature.string_stats.rank_histogram.buckets.add(label=label, sample_count=number)
         else:
             histogram = feature.num_stats.histograms.add()
             for place, number in enumerate(numbers):

@@ -57,7 +57,7 @@ class DriftSettings:
     on_drift: str = "warn"
     false_alarm_rate: float = 0.01
     thresholds: DriftThresholds = dataclasses.field(default_factory=DriftThresholds)
-    near_identical: float = 1.0
+    near_identical: float = 2.0
     acknowledged: tuple[int, ...] = ()
     report_images: int = 6
 
