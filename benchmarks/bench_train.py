@@ -229,7 +229,7 @@ def _memory_growth(step: StepFunction, stream: Iterator, scale: Scale) -> float:
 
 
 @functools.cache
-def _commit() -> str:
+def commit() -> str:
     """Returns the commit as it was at the first call, before this run's own results changed the tree."""
     described = subprocess.run(
         ["git", "describe", "--always", "--dirty"],
@@ -244,7 +244,7 @@ def _commit() -> str:
 def _common_columns(scale: Scale) -> dict:
     return {
         "date": datetime.datetime.now(datetime.timezone.utc).strftime("%Y-%m-%d %H:%M"),
-        "commit": _commit(),
+        "commit": commit(),
         "processor": processor_name(),
         "load_average": f"{os.getloadavg()[0]:.1f}",
         "batch_size": scale.batch_size,

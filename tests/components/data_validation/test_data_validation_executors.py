@@ -54,7 +54,7 @@ class Spans:
         write_index(str(folder), self.entries)
         (folder / "quarantine.jsonl").write_text(
             '{"path": "span-2/a.png", "stage": "decode", "reason": "truncated"}\n'
-            '{"path": "span-2/b.png", "stage": "duplicate", "reason": "the same pixels as c.png", "span": "2"}\n'
+            '{"path": "span-2/b.png", "stage": "duplicate", "reason": "copy of c.png", "span": "2"}\n'
         )
         self.artifact = artifact(standard_artifacts.Examples, folder)
         self.artifact.split_names = artifact_utils.encode_split_names(["train", "calibration"])
