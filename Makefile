@@ -1,7 +1,7 @@
 # Every target works in a fresh clone: what is missing is made first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench-train bench-detect fuzz test pytest lint style types layers format lock clean
+.PHONY: help demo bench-train bench-data bench-drift bench-detect fuzz test pytest lint style types layers format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -15,6 +15,12 @@ demo: $(INSTALLED) ## Run the whole pipeline on photographs of brick: data, trai
 
 bench-train: $(INSTALLED) ## Measure the training step beside the machine's ceilings, about 6 minutes
 	$(BIN)/python benchmarks/bench_train.py
+
+bench-data: $(INSTALLED) ## Measure ingestion and the pyramid beside the original's algorithm, about 10 minutes
+	$(BIN)/python benchmarks/bench_data.py
+
+bench-drift: $(INSTALLED) ## Measure how often drift is found, and how often where there is none, a minute
+	$(BIN)/python benchmarks/bench_drift.py
 
 bench-detect: $(INSTALLED) ## Measure detection on public data, hours; goes on where it was stopped
 	$(BIN)/python benchmarks/bench_detect.py

@@ -18,7 +18,7 @@ _COMPLETE = ".complete"
 
 
 def crops(side: int, channels: int, seed: int) -> Iterator[np.ndarray]:
-    """Yields crops of photographs without end, uint8 [side, side, channels], with some noise where enlarged."""
+    """Yields crops of photographs without end, uint8 [side, side, channels]; enlarged ones get noise."""
     random = np.random.default_rng(seed)
     photographs = [Image.fromarray(getattr(skimage.data, name)()) for name in _PHOTOGRAPHS]
     while True:
