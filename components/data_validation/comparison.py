@@ -50,7 +50,7 @@ class Comparison:
     """
 
     features: dict[str, FeatureDistance]
-    anomalies: anomalies_pb2.Anomalies  # type: ignore[name-defined]
+    anomalies: anomalies_pb2.Anomalies
     can_alarm: bool
 
 
@@ -150,9 +150,9 @@ def _limit_of_chance(pooled: tuple[int, ...], new_size: int, level: float) -> fl
 
 def _as_statistics(
     counts: Mapping[str, tuple[NDArray[np.int64], list[str]]],
-) -> statistics_pb2.DatasetFeatureStatisticsList:  # type: ignore[name-defined]
+) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Returns what TFDV compares: of each feature the histogram alone."""
-    result = statistics_pb2.DatasetFeatureStatisticsList()  # type: ignore[attr-defined]
+    result = statistics_pb2.DatasetFeatureStatisticsList()
     dataset = result.datasets.add()
     for name, (numbers, labels) in counts.items():
         dataset.num_examples = total = int(numbers.sum())
@@ -173,8 +173,8 @@ def _as_statistics(
     return result
 
 
-def _as_schema(limits: Mapping[str, tuple[float, list[str]]]) -> schema_pb2.Schema:  # type: ignore[name-defined]
-    schema = schema_pb2.Schema()  # type: ignore[attr-defined]
+def _as_schema(limits: Mapping[str, tuple[float, list[str]]]) -> schema_pb2.Schema:
+    schema = schema_pb2.Schema()
     for name, (limit, labels) in limits.items():
         feature = schema.feature.add(name=name, type=schema_pb2.BYTES if labels else schema_pb2.FLOAT)
         feature.drift_comparator.jensen_shannon_divergence.threshold = limit

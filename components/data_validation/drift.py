@@ -57,7 +57,7 @@ class Drift:
     summary: dict[str, Any]
     alarming: list[str]
     sides: Sides | None
-    anomalies: anomalies_pb2.Anomalies | None  # type: ignore[name-defined]
+    anomalies: anomalies_pb2.Anomalies | None
 
 
 def detect(

@@ -77,7 +77,7 @@ def _write(folder: str, drift: Drift, examples: artifact.Artifact, number: int) 
     """Writes statistics, TFDV's verdict, pictures, and last `drift.json`."""
     summary = drift.summary
     shown: dict[str, list[dict[str, Any]]] = {}
-    if drift.sides:
+    if drift.sides and drift.anomalies:
         for name, entries in (("reference", drift.sides.reference), ("new", drift.sides.new)):
             statistics = compute_statistics(entries, name).SerializeToString()
             write_atomic(f"{folder}/Split-{name}/{STATISTICS_FILE}", statistics)

@@ -24,9 +24,9 @@ _DIGEST = "# digest of what follows, while it is unedited: "
 
 
 def derive(
-    curated: schema_pb2.Schema,  # type: ignore[name-defined]
-    statistics: Iterable[statistics_pb2.DatasetFeatureStatistics],  # type: ignore[name-defined]
-) -> schema_pb2.Schema:  # type: ignore[name-defined]
+    curated: schema_pb2.Schema,
+    statistics: Iterable[statistics_pb2.DatasetFeatureStatistics],
+) -> schema_pb2.Schema:
     """Narrows the domains of a schema to what was seen, with slack.
 
     Brightness, contrast and sharpness may leave the range that was seen by the width of that range and by a
@@ -36,8 +36,8 @@ def derive(
         curated: What the result never allows more than.
         statistics: Of every split.
     """
-    derived = schema_pb2.Schema.FromString(curated.SerializeToString())  # type: ignore[attr-defined]
-    by_name: dict[str, list[statistics_pb2.FeatureNameStatistics]] = {}  # type: ignore[name-defined]
+    derived = schema_pb2.Schema.FromString(curated.SerializeToString())
+    by_name: dict[str, list[statistics_pb2.FeatureNameStatistics]] = {}
     for dataset in statistics:
         for one in dataset.features:
             by_name.setdefault(one.path.step[0], []).append(one)
@@ -57,7 +57,7 @@ def derive(
     return derived
 
 
-def _narrow(feature: schema_pb2.Feature, low: float, high: float) -> None:  # type: ignore[name-defined]
+def _narrow(feature: schema_pb2.Feature, low: float, high: float) -> None:
     """Intersects the domain of a number with what was seen and its slack."""
     is_whole = feature.type == schema_pb2.INT
     if feature.name in _SIZES:
@@ -76,13 +76,13 @@ def _three_digits(value: float) -> float:
     return float(f"{value:.3g}")
 
 
-def write_kept(path: str, schema: schema_pb2.Schema) -> None:  # type: ignore[name-defined]
+def write_kept(path: str, schema: schema_pb2.Schema) -> None:
     """Writes a derived schema, for later runs and for a person."""
     body = text_format.MessageToString(schema)
     write_atomic(path, f"{_HEADER}{_DIGEST}{_digest(body)}\n{body}")
 
 
-def read_kept(path: str) -> schema_pb2.Schema | None:  # type: ignore[name-defined]
+def read_kept(path: str) -> schema_pb2.Schema | None:
     """Reads the schema that a run folder keeps; None where there is none yet.
 
     Raises:
@@ -94,14 +94,14 @@ def read_kept(path: str) -> schema_pb2.Schema | None:  # type: ignore[name-defin
         return parse(file.read(), path)
 
 
-def parse(text: str, path: str) -> schema_pb2.Schema:  # type: ignore[name-defined]
+def parse(text: str, path: str) -> schema_pb2.Schema:
     """Parses a schema in protobuf's text format; `path` is for the message.
 
     Raises:
         UserError: it is no schema.
     """
     try:
-        return text_format.Parse(text, schema_pb2.Schema())  # type: ignore[attr-defined]
+        return text_format.Parse(text, schema_pb2.Schema())
     except text_format.ParseError as error:
         raise UserError(f"the schema {path} cannot be read: {error}") from error
 

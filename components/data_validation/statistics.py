@@ -18,7 +18,7 @@ def as_frame(entries: Iterable[IndexEntry]) -> pd.DataFrame:
 
 def compute_statistics(
     entries: Sequence[IndexEntry], name: str = ""
-) -> statistics_pb2.DatasetFeatureStatisticsList:  # type: ignore[name-defined]
+) -> statistics_pb2.DatasetFeatureStatisticsList:
     """Computes the statistics of images.
 
     Args:

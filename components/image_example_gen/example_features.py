@@ -5,6 +5,7 @@ tutorials write.
 """
 
 import dataclasses
+from collections.abc import Sequence
 from typing import Any
 
 from proganomaly.components.image_example_gen.layouts.words import LABELS
@@ -77,7 +78,7 @@ def find_image(serialized: bytes, normal_class: str) -> FoundImage:
 def _first(feature: Any) -> Any:
     """Returns the first value of a feature, None where it has none."""
     kind = feature.WhichOneof("kind")
-    values = getattr(feature, kind).value if kind else ()
+    values: Sequence[Any] = getattr(feature, kind).value if kind else ()
     return values[0] if len(values) else None
 
 

@@ -112,7 +112,7 @@ class Executor(base_beam_executor.BaseBeamExecutor):
                 | "Shards" >> beam.Create([shard for target in done for shard in target.shards()])
                 | "SpreadShards" >> beam.Reshuffle()
                 | "Route" >> beam.ParDo(routing.RouteShard(uri, bool(reading.tile_size)))
-                | "Count" >> beam.CombinePerKey(sum)
+                | "Count" >> beam.CombinePerKey(sum)  # type: ignore[arg-type]
                 | "Counts" >> beam.combiners.ToDict()
                 | "WriteCounts" >> beam.Map(_write_json, counts_file)
             )

@@ -155,7 +155,7 @@ class InspectFiles(beam.DoFn):
             self._writer.close()
         window = GlobalWindow()
         for row in self._rows:
-            yield WindowedValue(row, window.max_timestamp(), [window])
+            yield WindowedValue(row, window.max_timestamp(), (window,))
 
     def _write(self, content: FileContent) -> None:
         span = self._target.span
@@ -171,7 +171,7 @@ class InspectFiles(beam.DoFn):
         for tile, _ in cut_record(record, pixels, self._reading):
             self._writer.write(encode_image_example(tile))
         digest = hashlib.sha256(repr(pixels.shape).encode())
-        digest.update(pixels)
+        digest.update(pixels.data)
         entry = IndexEntry(
             path=record.filename,
             span=span.number,

@@ -4,10 +4,15 @@ Source: Karras et al. 2018, `dataset_tool.py`, class TFRecordExporter: every lev
 pixels of the level above, which is never rounded itself; only what is stored is rounded, half to even.
 """
 
+from typing import Any
+
 import numpy as np
 
 _SMALLEST = 4
-_WIDER = {np.dtype(np.uint8): np.dtype(np.uint16), np.dtype(np.uint16): np.dtype(np.uint32)}
+_WIDER: dict[Any, np.dtype] = {
+    np.dtype(np.uint8): np.dtype(np.uint16),
+    np.dtype(np.uint16): np.dtype(np.uint32),
+}
 
 
 def box_mean_pyramid(planes: np.ndarray) -> dict[int, np.ndarray]:

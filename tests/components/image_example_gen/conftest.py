@@ -10,6 +10,8 @@ from proganomaly.components.image_example_gen.settings import ImageExampleGenSet
 from proganomaly.components.images.spec import Reading
 from proganomaly.components.settings import to_json
 
+_AS_THEY_ARE = Reading()
+
 
 @pytest.fixture(scope="session")
 def save():
@@ -27,7 +29,7 @@ def save():
 def execute():
     """Runs the executor without a driver before it, and returns the artifact."""
 
-    def run(root, uri, store="", reading=Reading(), code_version="1", **settings):
+    def run(root, uri, store="", reading=_AS_THEY_ARE, code_version="1", **settings):
         made = ImageExampleGenSettings(**settings)
         component = ImageExampleGen(str(root), made)
         examples = component.outputs["examples"].type()

@@ -1,6 +1,7 @@
 """The executor alone: windows of spans, what is kept of them, what is counted."""
 
 import json
+import pathlib
 import shutil
 
 import numpy as np
@@ -105,7 +106,7 @@ def test_shards_that_no_row_names_are_removed(spans, execute, monkeypatch):
     real = inspected.finish_span
 
     def finish(target):
-        (open(f"{target.folder}/images-orphan.tfrecord", "wb")).write(b"half")
+        (pathlib.Path(target.folder) / "images-orphan.tfrecord").write_bytes(b"half")
         real(target)
 
     monkeypatch.setattr(inspected, "finish_span", finish)

@@ -94,7 +94,7 @@ def test_spans_without_files_do_not_count(tmp_path):
     assert [span.number for span in resolve_window(f"{tmp_path}/{{SPAN}}", 2)] == [1, 2]
     for number in (1, 2):
         (tmp_path / f"{number}/0.png").unlink()
-    with pytest.raises(UserError, match="the 3 folders that match .*SPAN.* hold no files"):
+    with pytest.raises(UserError, match=r"the 3 folders that match .*SPAN.* hold no files"):
         resolve_window(f"{tmp_path}/{{SPAN}}", 2)
 
 
