@@ -14,6 +14,7 @@ from proganomaly.components.evaluator.component import AnomalyEvaluator
 from proganomaly.components.image_example_gen.component import ImageExampleGen
 from proganomaly.components.pyramid.component import PyramidTransform
 from proganomaly.components.trainer.component import ProgressiveTrainer
+from proganomaly.pipeline.beam_options import check_beam_options
 from proganomaly.pipeline.code_version import code_version
 from proganomaly.pipeline.config import Config
 from proganomaly.pipeline.serving_directory import Provenance
@@ -85,7 +86,7 @@ def create_pipeline(config: Config, provenance: Provenance, edited_schema: str =
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             os.path.join(config.output, "metadata.sqlite")
         ),
-        beam_pipeline_args=list(config.beam_pipeline_args),
+        beam_pipeline_args=check_beam_options(config.beam_pipeline_args),
     )
 
 

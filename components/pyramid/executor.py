@@ -62,6 +62,9 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         pyramid = artifact_utils.get_single_instance(output_dict["pyramid"])
         graph_uri = artifact_utils.get_single_uri(output_dict["transform_graph"])
         _clear(pyramid.uri)
+        # TensorFlow Transform does not write over a graph.
+        if tf.io.gfile.isdir(graph_uri):
+            tf.io.gfile.rmtree(graph_uri)
         temp_dir = f"{pyramid.uri}/{_TEMPORARY}"
         with (
             errors_of_workers(),
