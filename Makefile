@@ -1,7 +1,7 @@
 # Every target works in a fresh clone: what is missing is made first.
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
-.PHONY: help demo bench-train bench-data bench-drift bench-detect fuzz test pytest lint style types layers format lock clean
+.PHONY: help demo bench-train bench-data bench-drift bench-detect fuzz test-portable test-flink test pytest lint style types layers format lock clean
 
 BIN := .venv/bin
 INSTALLED := .venv/.installed
@@ -29,6 +29,13 @@ bench-detect: $(INSTALLED) ## Measure detection on public data, hours; goes on w
 fuzz: $(INSTALLED) ## Send 100,000 damaged images and as many files of records through all that reads them
 	$(BIN)/python tests/fuzz/fuzz_decode.py
 	$(BIN)/python tests/fuzz/fuzz_records.py
+
+test-portable: $(INSTALLED) ## Run ingest and the pyramid on Prism, a portable engine of Beam, and kill workers (needs Go)
+	scripts/prism.sh data/prism
+	BEAM_ENGINE=prism $(BIN)/pytest -n 0 -m slow tests/portable/test_runners.py
+
+test-flink: $(INSTALLED) ## Run ingest and the pyramid on an embedded Flink (needs Java, and Beam's job server)
+	BEAM_ENGINE=flink $(BIN)/pytest -n 0 -m slow tests/portable/test_runners.py
 
 test: lint pytest ## Run all checks: style, types, import layers, tests
 
