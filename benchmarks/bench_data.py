@@ -30,6 +30,7 @@ from proganomaly.components.pyramid.level_writer import level_writer
 from proganomaly.components.records.pyramid_record import encode_planes
 
 RESULTS = pathlib.Path(__file__).parent / "results" / "data.csv"
+MEMORY_RESULTS = RESULTS.with_name("data_memory.csv")  # other columns
 IMAGES = pathlib.Path(__file__).parents[1] / "data" / "bench-data"
 CHANNELS = 3
 # Images of one call, by resolution: enough that opening files does not count, not so many that memory does.
@@ -223,13 +224,14 @@ def main() -> None:
     parser.add_argument("--quick", action="store_true", help="few images of 16 pixels: does it run?")
     parser.add_argument("--memory", action="store_true", help="peak memory of the components, no speed")
     parser.add_argument(
-        "--results", type=pathlib.Path, default=RESULTS, help=f"CSV to append to ({RESULTS.name})"
+        "--results", type=pathlib.Path, help=f"CSV to append to ({RESULTS.name}, {MEMORY_RESULTS.name})"
     )
     parser.add_argument("--cache", type=pathlib.Path, default=IMAGES, help="where images are made and kept")
     options = parser.parse_args()
     console = Console(width=140)
     if options.memory:
-        data_components.report_memory(options.cache, options.results, options.quick, console)
+        results = options.results or MEMORY_RESULTS
+        data_components.report_memory(options.cache, results, options.quick, console)
         return
     use_one_thread()
     if options.quick:
@@ -237,7 +239,7 @@ def main() -> None:
     else:
         rows = measure_steps(256, 5, 1.0) + measure_steps(1024, 5, 1.0)
         rows += measure_components(256, options.images, 3, options.cache)
-    append(rows, options.results)
+    append(rows, options.results or RESULTS)
     show(rows, console)
 
 
