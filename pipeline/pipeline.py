@@ -86,7 +86,7 @@ def create_pipeline(config: Config, provenance: Provenance, edited_schema: str =
         metadata_connection_config=metadata.sqlite_metadata_connection_config(
             os.path.join(config.output, "metadata.sqlite")
         ),
-        beam_pipeline_args=check_beam_options(config.beam_pipeline_args),
+        beam_pipeline_args=[*check_beam_options(config.beam_pipeline_args)],
     )
 
 
