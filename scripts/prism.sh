@@ -7,7 +7,8 @@ folder=$1
 [ -x "$folder/prism-$version" ] || {
   command -v go >/dev/null || { echo "error: Prism is built with Go, and there is no command go" >&2; exit 1; }
   echo "building Prism $version, about 3 minutes"
-  GOBIN=$(cd "$(dirname "$folder")" && pwd)/$(basename "$folder") \
+  mkdir -p "$folder"
+  GOBIN=$(cd "$folder" && pwd) \
     go install "github.com/apache/beam/sdks/v2/go/cmd/prism@$version"
   mv "$folder/prism" "$folder/prism-$version"
 }
