@@ -23,17 +23,8 @@ def fit_image(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
         tf.errors.InvalidArgumentError: the fit is "tiles", and the image is none.
     """
     square = _make_square(image, spec)
-    shape = tf.shape(square)
-    is_whole = tf.reduce_all(shape[:2] % spec.resolution == 0)
-    resized = tf.cond(
-        is_whole,
-        lambda: _box_mean(square, spec.resolution),
-        lambda: tf.cast(
-            tf.image.resize(square, [spec.resolution, spec.resolution], method="area"), tf.float64
-        ),
-    )
-    # tf.round rounds half to even, as NumPy does.
-    resized = tf.cast(tf.clip_by_value(tf.round(resized), 0.0, 255.0), tf.uint8)
+    has_size = tf.reduce_all(tf.shape(square)[:2] == spec.resolution)
+    resized = tf.cond(has_size, lambda: square, lambda: _resized(square, spec.resolution))
     return tf.ensure_shape(resized, [spec.resolution, spec.resolution, image.shape[2]])
 
 
@@ -83,6 +74,18 @@ def _checked_tile(image: tf.Tensor, spec: ImageSpec) -> tf.Tensor:
     )
     with tf.control_dependencies([tf.debugging.Assert(is_tile, [message])]):
         return tf.identity(image)
+
+
+def _resized(image: tf.Tensor, resolution: int) -> tf.Tensor:
+    """Resizes by area, uint8 [resolution, resolution, channels]; see `fit_image`."""
+    is_whole = tf.reduce_all(tf.shape(image)[:2] % resolution == 0)
+    means = tf.cond(
+        is_whole,
+        lambda: _box_mean(image, resolution),
+        lambda: tf.cast(tf.image.resize(image, [resolution, resolution], method="area"), tf.float64),
+    )
+    # tf.round rounds half to even, as NumPy does.
+    return tf.cast(tf.clip_by_value(tf.round(means), 0.0, 255.0), tf.uint8)
 
 
 def _box_mean(image: tf.Tensor, resolution: int) -> tf.Tensor:
