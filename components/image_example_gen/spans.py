@@ -3,6 +3,7 @@
 import dataclasses
 import datetime
 import hashlib
+import os
 import re
 from collections.abc import Sequence
 
@@ -11,7 +12,7 @@ import tensorflow as tf
 from proganomaly.components.errors import UserError
 from proganomaly.components.image_example_gen.layouts import list_images
 from proganomaly.components.image_example_gen.layouts.tree import walk
-from proganomaly.components.image_example_gen.listing import fingerprint
+from proganomaly.components.image_example_gen.listing import fingerprint, is_local
 from proganomaly.components.image_example_gen.settings import ImageExampleGenSettings
 
 _EPOCH = datetime.date(1970, 1, 1)
@@ -114,6 +115,10 @@ def _matches(pattern: str) -> list[tuple[str, dict[str, str]]]:
 def _folder_names(folder: str) -> list[str]:
     if not tf.io.gfile.isdir(folder):
         return []
+    if is_local(folder):
+        # TensorFlow's list breaks at a name that is not UTF-8, wherever it stands; no pattern matches one.
+        with os.scandir(folder) as entries:
+            return [entry.name for entry in entries if entry.is_dir()]
     names = (name.rstrip("/") for name in tf.io.gfile.listdir(folder))
     return [name for name in names if tf.io.gfile.isdir(f"{folder.rstrip('/')}/{name}")]
 

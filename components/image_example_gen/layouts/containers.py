@@ -74,7 +74,7 @@ def list_pyramid(root: str, normal_class: str) -> tuple[list[ImageFile], list[st
     others: list[str] = []
     for split, number in sorted(read_pyramid_info(root).images.items()):
         if number:
-            levels = find_levels(split_folder(root, split))
+            levels = _find_levels(split_folder(root, split))
             largest, rest = _largest_level(root, levels)
             files += [ImageFile(path, split_of_folder(split) or BY_HASH, None, "") for path in largest]
             others += rest
@@ -83,7 +83,7 @@ def list_pyramid(root: str, normal_class: str) -> tuple[list[ImageFile], list[st
 
 def _list_original_pyramid(root: str, normal_class: str) -> tuple[list[ImageFile], list[str]]:
     """Lists a pyramid without splits, with its classes where it has some."""
-    levels = find_levels(root)
+    levels = _find_levels(root)
     largest, others = _largest_level(root, levels)
     files = [ImageFile(path, label=None, defect_type="") for path in largest]
     prefix = single_file_prefix(root, levels)
@@ -103,6 +103,15 @@ def _list_original_pyramid(root: str, normal_class: str) -> tuple[list[ImageFile
     if len(labels) != records:
         raise UserError(f"{printable(path)} has {len(labels)} rows for {records} images")
     return files, [*others, _relative(path, root)]
+
+
+def _find_levels(folder: str) -> dict[int, list[str]]:
+    try:
+        return find_levels(folder)
+    except UnicodeDecodeError as error:
+        raise UserError(
+            f"the pyramid folder {printable(folder)} holds a name that is not UTF-8: {error.object!r}"
+        ) from error
 
 
 def _largest_level(root: str, levels: dict[int, list[str]]) -> tuple[list[str], list[str]]:

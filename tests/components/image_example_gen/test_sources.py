@@ -228,6 +228,13 @@ def _write_pyramid(root, name, images):
         )
 
 
+def test_a_pyramid_beside_a_name_that_is_not_utf8(tmp_path):
+    _write_pyramid(tmp_path, "bricks-{level}.tfrecords", _pictures(1, 8, 1))
+    open(f"{tmp_path}/".encode() + b"\xff.tfrecords", "wb").close()
+    with pytest.raises(UserError, match=r"holds a name that is not UTF-8: b'\\xff.tfrecords'"):
+        _list(tmp_path)
+
+
 @pytest.mark.parametrize("channels", [1, 3, 4])
 @pytest.mark.parametrize("name", ["bricks-{level}.tfrecords", "{level}/a.tfrecord"])
 def test_a_pyramid_gives_its_largest_level_pixel_by_pixel(tmp_path, name, channels):

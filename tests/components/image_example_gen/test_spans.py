@@ -104,4 +104,5 @@ def test_a_readme_is_no_span_and_a_strange_name_is_one(tmp_path):
         (tmp_path / str(number)).mkdir()
     (tmp_path / "2/README.md").touch()
     open(f"{tmp_path}/3/".encode() + b"\xff.png", "wb").close()
+    open(f"{tmp_path}/".encode() + b"\xff", "wb").close()
     assert [span.number for span in resolve_window(f"{tmp_path}/{{SPAN}}", 9)] == [1, 3]
