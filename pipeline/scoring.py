@@ -13,6 +13,7 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.evaluator.figures import heatmap, strip
 from proganomaly.components.evaluator.predict import Outputs, ServedModel
 from proganomaly.components.files import write_atomic
+from proganomaly.components.image_example_gen.layouts.tree import printable, walk
 from proganomaly.components.images.decode import decode_native
 from proganomaly.components.images.rejection import Rejected
 from proganomaly.components.images.spec import LARGEST_16_BIT, TILES
@@ -69,12 +70,11 @@ def score_images(
         UserError: there are no such images, none of them can be read, or there is no model, or none that
             scores by tiles.
     """
-    paths = _find_images(images)
+    paths, unreadable = _find_images(images)
     served = ServedModel(newest_version(model) or model)
     by_tiles = by_tiles or served.fit == TILES
     explain, size = (_tiled(served), 1) if by_tiles else (_whole(served), batch_size)
     rows: list[dict[str, object]] = []
-    unreadable: list[tuple[str, str]] = []
     for start in range(0, len(paths), size):
         for name, outputs in _score(explain, paths[start : start + size], unreadable):
             # What is no number is a picture, or belongs to tiles.
@@ -109,27 +109,25 @@ def _tiled(served: ServedModel) -> Explain:
     return explain
 
 
-def _find_images(images: str) -> list[tuple[str, str]]:
-    """Returns (name, path) of an image, or of all images below a folder."""
+def _find_images(images: str) -> tuple[list[tuple[str, str]], list[tuple[str, str]]]:
+    """Returns (name, path) of an image or of all images below a folder, and (name, reason) of what is none.
+
+    Hidden files and the masks of an MVTec AD layout are left aside.
+    """
     if not tf.io.gfile.exists(images):
         raise UserError(f"{images} does not exist")
     if not tf.io.gfile.isdir(images):
-        return [(os.path.basename(images), images)]
-    paths = [
-        os.path.join(folder, name)
-        for folder, _, names in tf.io.gfile.walk(images)
-        for name in names
-        if name.lower().endswith(SUFFIXES) and not _is_aside(os.path.relpath(folder, images))
-    ]
-    if not paths:
-        raise UserError(f"{images} holds no images ({', '.join(SUFFIXES)})")
-    return sorted((os.path.relpath(path, images), path) for path in paths)
+        return [(os.path.basename(images), images)], []
+    tree = walk(images, follow_links=True)
+    names = [name for name in tree.files if name.lower().endswith(SUFFIXES) and not _is_mask(name)]
+    problems = [(printable(name), why) for name, why in sorted(tree.problems.items()) if not _is_mask(name)]
+    if not names:
+        raise UserError(f"{images} holds no images ({', '.join(SUFFIXES)}){tree.first_problem()}")
+    return [(name, f"{images.rstrip('/')}/{name}") for name in names], problems
 
 
-def _is_aside(folder: str) -> bool:
-    """Whether a folder is hidden, or holds the masks of an MVTec AD layout."""
-    parts = folder.split(os.sep)
-    return parts[0] == "ground_truth" or any(part.startswith(".") and part != "." for part in parts)
+def _is_mask(name: str) -> bool:
+    return name.startswith("ground_truth/")
 
 
 def _score(

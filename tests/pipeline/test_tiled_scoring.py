@@ -2,6 +2,7 @@
 
 import csv
 import json
+import os
 import shutil
 
 import keras
@@ -124,3 +125,21 @@ def test_what_ingestion_transcodes_is_scored_as_the_same_pixels(model, tmp_path,
         scores = {row["file"]: float(row["score"]) for row in csv.DictReader(file)}
     assert sorted(scores) == ["a.png", "b.TIF", "c.webp", "d.tiff", "e.tiff", "f.png"]
     assert scores == dict.fromkeys(scores, pytest.approx(scores["a.png"], rel=1e-6))
+
+
+def test_what_is_no_file_or_has_no_name_is_told_and_does_not_end_the_rest(model, tmp_path, capsys):
+    folder = tmp_path / "images"
+    (folder / "ground_truth/cut").mkdir(parents=True)
+    image = Image.fromarray(RANDOM.integers(100, 156, (8, 8), np.uint8))
+    for name in ("fine.png", ".hidden.png", "ground_truth/cut/mask.png"):
+        image.save(folder / name)
+    os.mkfifo(folder / "pipe.png")
+    shutil.copy(os.fsencode(folder / "fine.png"), os.fsencode(folder) + b"/\xff.png")
+    output = tmp_path / "output"
+    assert cli.main(["score", str(folder), f"--model={model}", f"--output={output}"]) == 0
+    printed = capsys.readouterr().out
+    assert printed.startswith("1 images scored") and "2 could not be read" in printed
+    assert "pipe.png: no file but a named pipe" in printed
+    assert "\\xff.png: its name is not UTF-8" in printed
+    with open(output / "scores.csv") as file:
+        assert [row["file"] for row in csv.DictReader(file)] == ["fine.png"]
