@@ -118,7 +118,8 @@ def two_histograms(title: str, histogram: Mapping[str, Sequence[float]]) -> byte
         axes.stairs(histogram[side], histogram["edges"], fill=True, color=colour, alpha=0.6, label=name)
     axes.locator_params(axis="x", nbins=5)
     axes.set(xlabel=title, ylabel="share of images")
-    axes.legend(frameon=False, fontsize="small")
+    # Above the bars, wherever those are high.
+    axes.legend(frameon=False, fontsize="small", loc="lower left", bbox_to_anchor=(0, 1), ncols=2)
     return _to_png(figure, axes)
 
 
