@@ -21,6 +21,7 @@ from proganomaly.components.image_example_gen.tiles import cut_record
 from proganomaly.components.images.decode import decode_image
 from proganomaly.components.images.rejection import Rejected
 from proganomaly.components.images.spec import ImageSpec
+from proganomaly.components.images.transcode import file_format
 from proganomaly.components.pyramid.level_writer import write_single_files
 from proganomaly.components.records.image_example import GOOD, NORMAL, ImageRecord
 from proganomaly.components.records.pyramid_labels import write_labels
@@ -31,15 +32,7 @@ _COLUMNS = ("path", "label", "defect_type", "mask", "split")
 # No class of anybody's: with it as the normal one, a source tells the class of every image.
 _NO_CLASS = "\0"
 _CLASS = "class-"
-_EXTENSIONS = {
-    b"\x89PNG": "png",
-    b"\xff\xd8\xff": "jpg",
-    b"BM": "bmp",
-    b"GIF8": "gif",
-    b"RIFF": "webp",
-    b"II": "tif",
-    b"MM": "tif",
-}
+_EXTENSIONS = {"jpeg": "jpg", "tiff": "tif", None: "bin"}
 
 
 @dataclasses.dataclass
@@ -212,7 +205,8 @@ def _write_manifest(output: str, rows: Sequence[dict[str, str]]) -> None:
 
 
 def _extension(image: bytes) -> str:
-    return next((name for magic, name in _EXTENSIONS.items() if image.startswith(magic)), "bin")
+    name = file_format(image)
+    return _EXTENSIONS.get(name) or str(name)
 
 
 def _first_reason(done: Transferred) -> str:

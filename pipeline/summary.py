@@ -1,6 +1,5 @@
 """What a run came to: one dictionary, written as `summary.json` and printed as a table."""
 
-import collections
 import json
 import os
 from typing import Any
@@ -11,6 +10,7 @@ from rich.table import Table
 
 from proganomaly.components.evaluator.gate import SIMPLER_NAMES
 from proganomaly.components.files import write_atomic
+from proganomaly.components.records.quarantine import QUARANTINE_FILE, count_stages, read_quarantine
 from proganomaly.pipeline.config import Config
 from proganomaly.pipeline.local_runner import ComponentRun
 
@@ -28,7 +28,6 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
     """
     outputs = {key: artifact for run in runs for key, artifact in run.outputs.items()}
     examples, evaluation = outputs["examples"], outputs["evaluation"].uri
-    quarantine = os.path.join(examples.uri, "quarantine.jsonl")
     with tf.io.gfile.GFile(os.path.join(outputs["drift"].uri, "drift.json")) as file:
         drift = json.load(file)
     with tf.io.gfile.GFile(os.path.join(evaluation, "metrics.json")) as file:
@@ -45,20 +44,13 @@ def summarize(config: Config, runs: list[ComponentRun]) -> dict[str, Any]:
         "found": examples.get_int_custom_property("images_found"),
         "ingested": examples.get_int_custom_property("images_ingested"),
         "quarantined": examples.get_int_custom_property("images_quarantined"),
-        "quarantine": quarantine,
-        "quarantined_by_stage": _count_stages(quarantine),
+        "quarantine": os.path.join(examples.uri, QUARANTINE_FILE),
+        "quarantined_by_stage": count_stages(read_quarantine(examples.uri)),
         "drift": {name: drift[name] for name in ("status", "span", "alarms", "acknowledged")},
         "components": [
             {"name": run.name, "seconds": round(run.seconds, 2), "cached": run.cached} for run in runs
         ],
     }
-
-
-def _count_stages(quarantine: str) -> dict[str, int]:
-    """Returns the number of quarantined images by the stage that found what is wrong, the most first."""
-    with tf.io.gfile.GFile(quarantine) as file:
-        stages = collections.Counter(json.loads(line)["stage"] for line in file)
-    return dict(stages.most_common())
 
 
 def write_summary(config: Config, summary: dict[str, Any]) -> str:

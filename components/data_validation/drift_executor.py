@@ -21,12 +21,11 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.files import write_atomic
 from proganomaly.components.records.image_example import ImageRecord, read_image_examples
 from proganomaly.components.records.image_index import PREVIOUS_INDEX_FILE, IndexEntry, read_index
+from proganomaly.components.records.quarantine import DUPLICATE, read_quarantine
 from proganomaly.components.settings import from_json
 
 DRIFT_FILE = "drift.json"
-QUARANTINE_FILE = "quarantine.jsonl"
 ALARMS = "alarms"
-_COPY = "duplicate"
 
 
 class Executor(base_executor.BaseExecutor):
@@ -68,9 +67,8 @@ def _read_previous(uri: str) -> Iterator[IndexEntry]:
 
 def _count_copies(uri: str) -> collections.Counter[int]:
     """Returns how many images of each span were quarantined because their pixels were there already."""
-    with tf.io.gfile.GFile(f"{uri}/{QUARANTINE_FILE}") as file:
-        entries = [json.loads(line) for line in file]
-    return collections.Counter(int(entry["span"]) for entry in entries if entry["stage"] == _COPY)
+    copies = (entry for entry in read_quarantine(uri) if entry["stage"] == DUPLICATE)
+    return collections.Counter(int(entry["span"]) for entry in copies)
 
 
 def _write(folder: str, drift: Drift, examples: artifact.Artifact, number: int) -> None:

@@ -12,6 +12,7 @@ from proganomaly.components.data_validation.drift import Drift, Sides
 from proganomaly.components.images.decode import decode_native
 from proganomaly.components.images.display import displayable
 from proganomaly.components.images.near_identical import from_text
+from proganomaly.components.images.tiling import source_name
 from proganomaly.components.records.image_example import ImageRecord
 from proganomaly.components.records.image_index import IndexEntry
 
@@ -59,7 +60,7 @@ def draw(entries: Sequence[IndexEntry], records: Iterable[ImageRecord]) -> list[
     found: dict[str, bytes] = {}
     for record in records if missing else ():
         # Of an image that was cut the first tile is shown.
-        for path in missing & {record.filename, record.filename.rpartition("#")[0]}:
+        for path in missing & {record.filename, source_name(record.filename)}:
             found[path] = _small(decode_native(tf.constant(record.image), channels=3).numpy())
             missing.remove(path)
         if not missing:

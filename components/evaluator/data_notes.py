@@ -1,6 +1,5 @@
 """What the report says about the images themselves: those that could not be used, and drift."""
 
-import collections
 import dataclasses
 import json
 from typing import Any
@@ -8,8 +7,14 @@ from typing import Any
 import tensorflow as tf
 
 from proganomaly.components.evaluator import figures
+from proganomaly.components.records.quarantine import (
+    QUARANTINE_FILE,
+    Quarantined,
+    count_stages,
+    read_quarantine,
+)
 
-_DRIFT_FILE, _QUARANTINE_FILE = "drift.json", "quarantine.jsonl"
+_DRIFT_FILE = "drift.json"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -26,7 +31,7 @@ class DataNotes:
     """
 
     quarantined: dict[str, int]
-    first: list[dict[str, str]]
+    first: list[Quarantined]
     drift: dict[str, Any] | None
     pictures: dict[str, list[dict[str, Any]]]
     histograms: dict[str, bytes]
@@ -45,11 +50,10 @@ def read_data_notes(examples_uri: str, drift_uri: str, number: int) -> DataNotes
         drift_uri: Of the detector's artifact; "" without one.
         number: Quarantined images that are listed.
     """
-    quarantine = f"{examples_uri}/{_QUARANTINE_FILE}"
-    rows: list[dict[str, str]] = []
-    if tf.io.gfile.exists(quarantine):
-        rows = [json.loads(line) for line in _read(quarantine).decode("utf-8").splitlines()]
-    stages = dict(collections.Counter(row["stage"] for row in rows).most_common())
+    rows: list[Quarantined] = []
+    if tf.io.gfile.exists(f"{examples_uri}/{QUARANTINE_FILE}"):
+        rows = read_quarantine(examples_uri)
+    stages = count_stages(rows)
     if not drift_uri:
         return DataNotes(stages, rows[:number], None, {}, {})
     drift = json.loads(_read(f"{drift_uri}/{_DRIFT_FILE}"))

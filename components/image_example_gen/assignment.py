@@ -86,28 +86,29 @@ def _groups(
     entries: Sequence[IndexEntry], settings: ImageExampleGenSettings
 ) -> tuple[NDArray[np.intp], list[str]]:
     """Numbers the groups: images that share a name of a group, their pixels, or nearly so; int [N]."""
-    named = _equal_pairs([entry.group for entry in entries])
-    equal = _equal_pairs([entry.digest for entry in entries])
-    exact = near_identical.components(len(entries), np.concatenate([named, equal]))
-    if not settings.near_identical or not entries:
-        return exact, []
-    thumbnails = np.stack([near_identical.from_text(entry.thumbnail) for entry in entries])
-    near = near_identical.near_pairs(thumbnails, thumbnails, settings.near_identical)
-    if near is not None:
-        alike = near_identical.components(len(entries), near)
-        sizes = np.bincount(alike)[alike]
-        unchanging = sizes > max(_LARGEST_NUMBER, _LARGEST_SHARE * len(entries))
-        if not unchanging.any():
-            return near_identical.components(len(entries), np.concatenate([named, equal, near])), []
-        near = near[~unchanging[near[:, 0]]]
-    number = len(entries) if near is None else np.count_nonzero(unchanging)
-    note = (
-        f"{number} of {len(entries)} images are at most {settings.near_identical} grey levels apart "
+    edges = [
+        _equal_pairs([entry.group for entry in entries]),
+        _equal_pairs([entry.digest for entry in entries]),
+    ]
+    unchanging = 0
+    if settings.near_identical and entries:
+        thumbnails = np.stack([near_identical.from_text(entry.thumbnail) for entry in entries])
+        near = near_identical.near_pairs(thumbnails, thumbnails, settings.near_identical)
+        if near is None:
+            unchanging = len(entries)
+        else:
+            alike = near_identical.components(len(entries), near)
+            sizes = np.bincount(alike)[alike]
+            is_unchanging = sizes > max(_LARGEST_NUMBER, _LARGEST_SHARE * len(entries))
+            unchanging = np.count_nonzero(is_unchanging)
+            edges.append(near[~is_unchanging[near[:, 0]]])
+    notes = [
+        f"{unchanging} of {len(entries)} images are at most {settings.near_identical} grey levels apart "
         "(ingest.near_identical): they show a scene that hardly changes, and their splits are chosen image "
         "by image"
-    )
-    edges = [named, equal] if near is None else [named, equal, near]
-    return near_identical.components(len(entries), np.concatenate(edges)), [note]
+    ]
+    groups = near_identical.components(len(entries), np.concatenate(edges))
+    return groups, notes if unchanging else []
 
 
 def _equal_pairs(texts: Sequence[str]) -> NDArray[np.intp]:

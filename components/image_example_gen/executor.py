@@ -16,20 +16,25 @@ from proganomaly.components.errors import UserError
 from proganomaly.components.files import write_atomic
 from proganomaly.components.image_example_gen import driver, inspected, routing, store
 from proganomaly.components.image_example_gen.assignment import Assignment, assign
-from proganomaly.components.image_example_gen.inspected import InspectedSpan, Quarantined
+from proganomaly.components.image_example_gen.inspected import InspectedSpan
 from proganomaly.components.image_example_gen.layouts import list_images
 from proganomaly.components.image_example_gen.listing import CALIBRATION, SPLITS, TRAIN
 from proganomaly.components.image_example_gen.settings import CONTAINERS, ImageExampleGenSettings
 from proganomaly.components.image_example_gen.spans import resolve_window
 from proganomaly.components.images.spec import Reading
-from proganomaly.components.records.image_index import PREVIOUS_INDEX_FILE, write_index
+from proganomaly.components.records.image_index import PREVIOUS_INDEX_FILE, IndexEntry, write_index
+from proganomaly.components.records.quarantine import (
+    DUPLICATE,
+    QUARANTINE_FILE,
+    Quarantined,
+    write_quarantine,
+)
 from proganomaly.components.settings import from_json
 
 IMAGES_FOUND = "images_found"
 IMAGES_INGESTED = "images_ingested"
 IMAGES_QUARANTINED = "images_quarantined"
 FILES_PASSED_OVER = "files_passed_over"
-DUPLICATE = "duplicate"
 _EXAMPLES_IN_MESSAGE = 3
 
 
@@ -68,25 +73,30 @@ class Executor(base_beam_executor.BaseBeamExecutor):
         passing = f"{examples.uri}/.inspected"
         spans = store.Store(exec_properties["store"] or passing)
         passed_over = 0
-        done = []
+        done: list[InspectedSpan] = []
+        entries: list[IndexEntry] = []
+        quarantined: list[Quarantined] = []
         for span in window:
             listing = list_images(span.root, settings)
             passed_over += listing.passed_over
             target = spans.place_of(span, listing, settings, reading, exec_properties["code_version"])
             if not target.is_done:
-                target = spans.begin(target)
+                spans.begin(target)
                 with self._make_beam_pipeline() as pipeline:
                     inspected.inspect_span(pipeline, target, listing, settings, reading)
                 inspected.finish_span(target)
+            used, rejected = list(target.index()), target.quarantine()
+            if listing.layout not in CONTAINERS:
+                _check_span(span.root, len(listing.files), len(used), len(rejected))
             done.append(target)
-            _check_span(target, None if listing.layout in CONTAINERS else len(listing.files))
+            entries += used
+            quarantined += rejected
 
-        quarantined = [entry for target in done for entry in target.quarantine()]
-        inspected.write_quarantine(examples.uri, quarantined)
-        assignment = assign((entry for target in done for entry in target.index()), settings)
-        path = f"{examples.uri}/quarantine.jsonl"
+        write_quarantine(examples.uri, quarantined)
+        assignment = assign(entries, settings)
+        path = f"{examples.uri}/{QUARANTINE_FILE}"
         _check(exec_properties["input_base"], assignment, quarantined, settings, path)
-        inspected.write_quarantine(examples.uri, quarantined + _duplicates(assignment))
+        write_quarantine(examples.uri, quarantined + _duplicates(assignment))
         for note in assignment.notes:
             print(f"warning: ingest: {note}", flush=True)
         write_index(examples.uri, assignment.entries)
@@ -126,15 +136,10 @@ def _write_json(content: Any, path: str) -> None:
     write_atomic(path, json.dumps(content))
 
 
-def _check_span(target: InspectedSpan, files: int | None) -> None:
+def _check_span(root: str, files: int, used: int, rejected: int) -> None:
     """Makes sure that no file of a span got lost: found = ingested + quarantined."""
-    if files is None:
-        return
-    used, rejected = sum(1 for _ in target.index()), len(target.quarantine())
     if files != used + rejected:
-        raise RuntimeError(
-            f"{files} files found in {target.span.root}, but {used} ingested and {rejected} quarantined"
-        )
+        raise RuntimeError(f"{files} files found in {root}, but {used} ingested and {rejected} quarantined")
 
 
 def _check(

@@ -8,7 +8,7 @@ import dataclasses
 import hashlib
 import json
 import uuid
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterator
 from typing import Any
 
 import apache_beam as beam
@@ -27,16 +27,15 @@ from proganomaly.components.images import near_identical
 from proganomaly.components.images.spec import Reading
 from proganomaly.components.records.image_example import encode_image_example
 from proganomaly.components.records.image_index import IndexEntry, read_index, write_index
+from proganomaly.components.records.quarantine import Quarantined, read_quarantine, write_quarantine
 
 QUARANTINED = "quarantined"
 DONE_FILE = "inspected.json"
-_QUARANTINE_FILE = "quarantine.jsonl"
+_SHARDS_FILE = "shards.json"
 _SHARDS = "images-"
 _SHARD_BYTES = 64 * 2**20
 # More files than this are spread over the workers in batches, as the engine's cost is by element.
 _BATCH = 16
-
-Quarantined = dict[str, str]
 
 
 @dataclasses.dataclass(frozen=True)
@@ -67,15 +66,7 @@ class InspectedSpan:
 
     def quarantine(self) -> list[Quarantined]:
         """Reads what cannot be used: path, stage and reason."""
-        with tf.io.gfile.GFile(f"{self.folder}/{_QUARANTINE_FILE}") as file:
-            return [json.loads(line) for line in file.read().splitlines()]
-
-
-def write_quarantine(folder: str, entries: Iterable[Quarantined]) -> None:
-    """Writes `quarantine.jsonl` into a folder, sorted by path, atomically."""
-    ordered = sorted(entries, key=lambda entry: (entry["path"], entry["reason"]))
-    lines = [json.dumps(entry, ensure_ascii=False) for entry in ordered]
-    write_atomic(f"{folder}/{_QUARANTINE_FILE}", "".join(f"{line}\n" for line in lines))
+        return read_quarantine(self.folder)
 
 
 def inspect_span(
@@ -106,12 +97,12 @@ def inspect_span(
 
 def finish_span(target: InspectedSpan) -> None:
     """Writes down that a span is complete; what workers left that died on the way is removed."""
-    with tf.io.gfile.GFile(f"{target.folder}/shards.json") as file:
+    with tf.io.gfile.GFile(f"{target.folder}/{_SHARDS_FILE}") as file:
         shards = json.load(file)
     for name in tf.io.gfile.listdir(target.folder):
         if name.lstrip(".").startswith(_SHARDS) and name not in shards:
             tf.io.gfile.remove(f"{target.folder}/{name}")
-    tf.io.gfile.remove(f"{target.folder}/shards.json")
+    tf.io.gfile.remove(f"{target.folder}/{_SHARDS_FILE}")
     write_atomic(f"{target.folder}/{DONE_FILE}", json.dumps({"shards": shards}))
 
 
@@ -213,7 +204,7 @@ class _ShardWriter:
 
 def _write_rows(rows: list[tuple[str, IndexEntry]], folder: str) -> None:
     write_index(folder, (entry for _, entry in rows))
-    write_atomic(f"{folder}/shards.json", json.dumps(sorted({name for name, _ in rows})))
+    write_atomic(f"{folder}/{_SHARDS_FILE}", json.dumps(sorted({name for name, _ in rows})))
 
 
 def _write_rejected(entries: list[Quarantined], folder: str) -> None:

@@ -9,6 +9,8 @@ import apache_beam as beam
 import tensorflow as tf
 
 from proganomaly.components.files import replacing
+from proganomaly.components.images.tiling import source_name
+from proganomaly.components.records.example import parse_features
 from proganomaly.components.records.image_example import FILENAME
 from proganomaly.components.records.image_index import read_index
 from proganomaly.components.records.pyramid_record import read_records
@@ -38,7 +40,7 @@ class RouteShard(beam.DoFn):
             for serialized in read_records(shard):
                 path = _filename(serialized)
                 if self._in_tiles:
-                    path = path.rpartition("#")[0]
+                    path = source_name(path)
                 split = self._splits.get(path)
                 if split is None:
                     continue
@@ -53,5 +55,4 @@ class RouteShard(beam.DoFn):
 
 def _filename(serialized: bytes) -> str:
     """Returns the file name in an Example."""
-    features = tf.train.Example.FromString(serialized).features.feature
-    return features[FILENAME].bytes_list.value[0].decode("utf-8")
+    return parse_features(serialized)[FILENAME].bytes_list.value[0].decode("utf-8")

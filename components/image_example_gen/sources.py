@@ -20,6 +20,7 @@ from proganomaly.components.image_example_gen.listing import (
     ImageListing,
     group_of,
 )
+from proganomaly.components.images.transcode import encode_png
 from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
 from proganomaly.components.records.pyramid_labels import LABELS_SUFFIX, read_labels
 from proganomaly.components.records.pyramid_record import parse_pyramid_records, read_shape
@@ -101,7 +102,7 @@ def _open_pyramid(listing: ImageListing, file: ImageFile) -> Iterator[FileConten
     classes = _read_classes(listing)
     for number, serialized in enumerate(read_tfrecords(f"{listing.root}/{file.path}", allow_gzip=False)):
         try:
-            image = _encode_png(serialized)
+            image = _png_of(serialized)
         except UserError as error:
             yield FileContent(_broken(file, str(error)))
             continue
@@ -130,7 +131,7 @@ def _class_label(row: np.ndarray, normal_class: str) -> tuple[int | None, str]:
     return (NORMAL, GOOD) if str(number) == normal_class else (ANOMALOUS, f"class-{number}")
 
 
-def _encode_png(serialized: bytes) -> bytes:
+def _png_of(serialized: bytes) -> bytes:
     """Returns a pyramid's record as a PNG with the same pixels.
 
     Raises:
@@ -142,8 +143,8 @@ def _encode_png(serialized: bytes) -> bytes:
             f"a pyramid record must be square, with 1, 3 or 4 channels; received {height} x {width} with "
             f"{channels} channels"
         )
-    pixels = parse_pyramid_records(tf.constant([serialized]), height, channels)[0]
-    return bytes(tf.io.encode_png(pixels).numpy())
+    pixels = parse_pyramid_records(tf.constant([serialized]), height, channels)[0].numpy()
+    return encode_png(pixels)
 
 
 def _open_tfds(listing: ImageListing, file: ImageFile) -> Iterator[FileContent]:
@@ -162,4 +163,4 @@ def _open_tfds(listing: ImageListing, file: ImageFile) -> Iterator[FileContent]:
         label, kind = (NORMAL, GOOD) if is_normal else (ANOMALOUS, f"class-{name}")
         path = f"{file.path}#{number}"
         group = group_of(listing.group_pattern, path)
-        yield FileContent(_labelled(file, path, label, kind, group), bytes(tf.io.encode_png(pixels).numpy()))
+        yield FileContent(_labelled(file, path, label, kind, group), encode_png(pixels))

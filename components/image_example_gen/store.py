@@ -50,12 +50,11 @@ class Store:
         key = hashlib.sha256("\0".join(known).encode("utf-8", "surrogateescape")).hexdigest()[:16]
         return InspectedSpan(span, f"{self._folder}/span-{span.number}-{key}")
 
-    def begin(self, target: InspectedSpan) -> InspectedSpan:
+    def begin(self, target: InspectedSpan) -> None:
         """Makes the place of a span empty: what a killed run has left there is no part of it."""
         if tf.io.gfile.exists(target.folder):
             tf.io.gfile.rmtree(target.folder)
         tf.io.gfile.makedirs(target.folder)
-        return target
 
     def previous_entries(self, window: Sequence[Span]) -> list[IndexEntry]:
         """Returns what is known of the images of earlier spans, those just before the window."""
@@ -105,5 +104,5 @@ class Store:
 def _forget_images(folder: str) -> None:
     """Removes a span's images, and with them the word that it is complete."""
     for name in tf.io.gfile.listdir(folder):
-        if name not in (INDEX_FILE,):
+        if name != INDEX_FILE:
             tf.io.gfile.remove(f"{folder}/{name}")

@@ -11,6 +11,7 @@ from proganomaly.components.images.decode import decode_pixels
 from proganomaly.components.images.features import measure
 from proganomaly.components.images.spec import Reading
 from proganomaly.components.images.tiling import mirrored_to, tile_corners, tile_name
+from proganomaly.components.images.transcode import encode_png
 from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL, ImageRecord
 
 
@@ -53,7 +54,7 @@ def cut_record(
                 record,
                 **dataclasses.asdict(measure(tile)),
                 **_truth(record, None if mask is None else mask[place]),
-                image=_png(tile),
+                image=encode_png(tile),
                 filename=tile_name(record.filename, top, left),
                 height=side,
                 width=side,
@@ -66,16 +67,10 @@ def cut_record(
 def _truth(record: ImageRecord, mask: np.ndarray | None) -> dict[str, Any]:
     """Returns label, defect_type and mask of a tile, by its part of the mask."""
     if record.label != ANOMALOUS:
-        return {"mask": None if mask is None else _png(mask)}
+        return {"mask": None if mask is None else encode_png(mask)}
     if mask is None:
         return {"label": None, "defect_type": ""}
     colours = mask[:, :, : mask.shape[2] - (mask.shape[2] in (2, 4))]
     if colours.any():
-        return {"mask": _png(mask)}
+        return {"mask": encode_png(mask)}
     return {"label": NORMAL, "defect_type": GOOD, "mask": None}
-
-
-def _png(pixels: np.ndarray) -> bytes:
-    """Encodes uint8 [height, width, 1 to 4] without loss."""
-    encoded: bytes = tf.io.encode_png(pixels).numpy()
-    return encoded
