@@ -8,7 +8,6 @@ import dataclasses
 from collections.abc import Iterator
 
 import numpy as np
-import tensorflow as tf
 
 from proganomaly.components.errors import UserError
 from proganomaly.components.image_example_gen import example_features
@@ -23,7 +22,7 @@ from proganomaly.components.image_example_gen.listing import (
 from proganomaly.components.images.transcode import encode_png
 from proganomaly.components.records.image_example import ANOMALOUS, GOOD, NORMAL
 from proganomaly.components.records.pyramid_labels import LABELS_SUFFIX, read_labels
-from proganomaly.components.records.pyramid_record import parse_pyramid_records, read_shape
+from proganomaly.components.records.pyramid_record import read_pixels
 from proganomaly.components.records.tfrecord_file import DamagedRecords, read_tfrecords
 
 _ENCODABLE_CHANNELS = (1, 3, 4)
@@ -137,14 +136,14 @@ def _png_of(serialized: bytes) -> bytes:
     Raises:
         UserError: it is no such record, or its channels are none that a PNG of ours has.
     """
-    channels, height, width = read_shape(serialized)
-    if channels not in _ENCODABLE_CHANNELS or height != width or height < 1:
+    planes = read_pixels(serialized)
+    channels, height, width = planes.shape
+    if channels not in _ENCODABLE_CHANNELS or height != width:
         raise UserError(
             f"a pyramid record must be square, with 1, 3 or 4 channels; received {height} x {width} with "
             f"{channels} channels"
         )
-    pixels = parse_pyramid_records(tf.constant([serialized]), height, channels)[0].numpy()
-    return encode_png(pixels)
+    return encode_png(planes.transpose(1, 2, 0))
 
 
 def _open_tfds(listing: ImageListing, file: ImageFile) -> Iterator[FileContent]:

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
+from proganomaly.components.errors import UserError
 from proganomaly.components.records.pyramid_folder import has_splits, read_pyramid_info, split_folder
 from proganomaly.components.records.pyramid_labels import read_labels
 from proganomaly.components.records.pyramid_record import (
@@ -94,7 +95,10 @@ def _images(files: list[str]) -> Iterator[np.ndarray]:
     """Yields the images of a level, uint8 [channels, height, width]."""
     for path in files:
         for record in read_records(path):
-            yield read_pixels(record, path)
+            try:
+                yield read_pixels(record)
+            except UserError as error:
+                raise UserError(f"{path}: {error}") from error
 
 
 def _pixel_difference(first: list[str], second: list[str]) -> str:

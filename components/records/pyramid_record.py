@@ -85,6 +85,16 @@ def read_shape(serialized: bytes) -> tuple[int, int, int]:
     Raises:
         UserError: it is no pyramid record, or its data has another size than its shape says.
     """
+    channels, height, width = read_pixels(serialized).shape
+    return channels, height, width
+
+
+def read_pixels(serialized: bytes) -> np.ndarray:
+    """Returns a record's pixels, uint8 [channels, height, width].
+
+    Raises:
+        UserError: it is no pyramid record, or its data has another size than its shape says.
+    """
     shape, data = _shape_and_data(serialized)
     channels, height, width = shape
     if min(shape) < 1:
@@ -94,24 +104,7 @@ def read_shape(serialized: bytes) -> tuple[int, int, int]:
             f"a pyramid record of shape {shape} must hold {channels * height * width} bytes of data; "
             f"it holds {len(data)}"
         )
-    return channels, height, width
-
-
-def read_pixels(serialized: bytes, path: str) -> np.ndarray:
-    """Returns a record's pixels, uint8 [channels, height, width].
-
-    Args:
-        serialized: The record.
-        path: Where it is from, for the message.
-
-    Raises:
-        UserError: it is no pyramid record.
-    """
-    try:
-        shape = read_shape(serialized)
-    except UserError as error:
-        raise UserError(f"{path}: {error}") from error
-    return np.frombuffer(_shape_and_data(serialized)[1], np.uint8).reshape(shape)
+    return np.frombuffer(data, np.uint8).reshape(shape)
 
 
 def read_records(path: str) -> Iterator[bytes]:
